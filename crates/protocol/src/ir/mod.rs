@@ -1,0 +1,19 @@
+//! The canonical form between the protocols, shaped like the most structured of them: an answer is a sequence of
+//! typed blocks, a stream is a sequence of events with a checkable grammar.
+
+mod error;
+mod event;
+mod loss;
+mod request;
+mod response;
+mod usage;
+
+pub use error::{ApiError, ErrorKind, Malformed};
+pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
+pub use loss::{Loss, LossKind, Losses};
+pub use request::{
+    Cache, Effort, FunctionTool, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest, Request,
+    ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
+};
+pub use response::{Output, Response};
+pub use usage::Usage;

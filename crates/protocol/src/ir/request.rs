@@ -1,0 +1,293 @@
+//! What a client asks for.
+
+use super::{Loss, LossKind};
+use crate::{ProtocolId, json::Json};
+
+/// One request for one answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// The model as the client named it. An encoder writes its target's name instead.
+    pub model: String,
+    /// What stands before the conversation: system and developer text, as separate parts so that cache hints keep their place.
+    pub system: Vec<Part>,
+    /// The conversation, oldest first. Results of tools stand in messages of [`Role::User`] that hold nothing else.
+    pub messages: Vec<Message>,
+    pub tools: Vec<Tool>,
+    pub tool_choice: Option<ToolChoice>,
+    /// `Some(false)` asks for one call at a time.
+    pub parallel_tool_calls: Option<bool>,
+    pub sampling: Sampling,
+    /// How many answers are wanted; `None` is one.
+    pub candidates: Option<u32>,
+    /// `Some(k)`: log probabilities of each token and of its `k` best alternatives.
+    pub logprobs: Option<u32>,
+    /// Tokens, at least 1, including reasoning.
+    pub max_output_tokens: Option<u64>,
+    pub reasoning: Option<ReasoningRequest>,
+    pub response_format: Option<ResponseFormat>,
+    pub stop: Vec<String>,
+    pub stream: bool,
+    /// Whether the client asked to be told the usage of a stream.
+    pub include_usage: bool,
+    /// The end user's opaque name, for abuse detection at the provider.
+    pub user: Option<String>,
+    /// What no field above speaks for: another protocol cannot carry it.
+    pub rest: Vec<Unmapped>,
+}
+
+/// A field of the client's protocol that the canonical form has no place for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unmapped {
+    /// Its path as the client would write it, such as `logit_bias` or `messages[2].audio`.
+    pub path: String,
+    /// Why it cannot simply be left out; `None` if it is a hint and can.
+    pub refusal: Option<&'static str>,
+}
+
+impl From<&Unmapped> for Loss {
+    fn from(field: &Unmapped) -> Self {
+        let kind = match field.refusal {
+            Some(why) => LossKind::Refused(why.into()),
+            None => LossKind::Dropped,
+        };
+        Self { path: field.path.clone(), kind }
+    }
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Instructions in the middle of a conversation; those before it are [`Request::system`].
+    System,
+    User,
+    Assistant,
+}
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+/// One piece of a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    Text(Text),
+    Media(Media),
+    /// What the model thought, to be shown to it again.
+    Reasoning(Reasoning),
+    /// The model's refusal, in its own words.
+    Refusal(String),
+    ToolCall(ToolCall),
+    ToolResult(ToolResult),
+    /// A block that only its own protocol understands.
+    Opaque {
+        origin: ProtocolId,
+        raw: Json,
+    },
+}
+
+impl Part {
+    /// Plain text without any hint.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(Text { text: text.into(), ..Text::default() })
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Text {
+    pub text: String,
+    pub cache: Option<Cache>,
+    /// Gemini signs text parts too, empty ones included.
+    pub signature: Option<Signature>,
+}
+
+/// "The prompt up to here may be cached": the one hint that costs money when lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// `5m` or `1h`; `None` is the provider's default.
+    pub ttl: Option<String>,
+}
+
+/// Opaque proof of earlier reasoning. It is valid for the protocol that issued it and for no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub origin: ProtocolId,
+    pub value: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    pub kind: MediaKind,
+    pub source: MediaSource,
+    /// Such as `image/png`; always known for [`MediaSource::Base64`].
+    pub mime: Option<String>,
+    /// The file's name.
+    pub name: Option<String>,
+    /// OpenAI's `detail`: `low`, `high`, `auto`, `original`.
+    pub detail: Option<String>,
+    pub cache: Option<Cache>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaKind {
+    Image,
+    Audio,
+    Video,
+    /// PDF or plain text.
+    Document,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaSource {
+    /// Without a `data:` prefix.
+    Base64(String),
+    /// `http:`, `https:` or `gs:`.
+    Url(String),
+    /// The id of a file that was uploaded to the provider whose protocol this is.
+    File { origin: ProtocolId, id: String },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reasoning {
+    /// Empty where the provider shows none, or where it is encrypted.
+    pub text: String,
+    pub signature: Option<Signature>,
+    /// The whole block is opaque: [`Reasoning::signature`] holds its data (Anthropic's `redacted_thinking`).
+    pub redacted: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// The exact JSON text the model wrote, valid or not; free text for a custom tool. Empty means no arguments.
+    pub arguments: String,
+    /// Gemini's thought signature.
+    pub signature: Option<Signature>,
+    /// Arguments are free text rather than JSON.
+    pub custom: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolResult {
+    /// The id of the call that this answers.
+    pub id: String,
+    /// The tool's name, where the client's protocol tells it or the history does.
+    pub name: Option<String>,
+    /// Text and media.
+    pub content: Vec<Part>,
+    pub is_error: bool,
+    pub cache: Option<Cache>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tool {
+    Function(FunctionTool),
+    /// Takes free text, perhaps of a given grammar.
+    Custom {
+        name: String,
+        description: Option<String>,
+        format: Option<Json>,
+    },
+    /// Runs at the provider; only its own protocol understands it.
+    Hosted {
+        origin: ProtocolId,
+        raw: Json,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FunctionTool {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema, keys in the client's order. `None` takes no arguments.
+    pub parameters: Option<Json>,
+    pub strict: Option<bool>,
+    pub cache: Option<Cache>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    Auto,
+    None,
+    /// At least one call, of any tool.
+    Required,
+    Named(String),
+    /// Any of these; `required` as in [`ToolChoice::Required`].
+    Allowed {
+        names: Vec<String>,
+        required: bool,
+    },
+}
+
+/// How the next token is drawn. What is `None` was not asked for and is not sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0..=2.
+    pub temperature: Option<f64>,
+    /// 0..=1.
+    pub top_p: Option<f64>,
+    pub top_k: Option<u64>,
+    /// -2..=2.
+    pub presence_penalty: Option<f64>,
+    /// -2..=2.
+    pub frequency_penalty: Option<f64>,
+    pub seed: Option<i64>,
+}
+
+/// How much the model is to think before it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReasoningRequest {
+    pub effort: Option<Effort>,
+    /// Tokens; 0 switches thinking off.
+    pub budget: Option<u64>,
+}
+
+/// OpenAI's scale, which the other protocols' scales are mapped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
+}
+
+impl Effort {
+    /// From weakest to strongest.
+    pub const ALL: [Self; 7] = [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| effort.as_str() == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResponseFormat {
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    JsonSchema {
+        name: Option<String>,
+        description: Option<String>,
+        schema: Json,
+        strict: Option<bool>,
+    },
+}

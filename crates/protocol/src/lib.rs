@@ -1,0 +1,200 @@
+//! The wire grammars of large-language-model APIs, and the translation between them.
+//!
+//! Everything here is a pure function of its arguments: no socket, no clock, no global state. One canonical form
+//! ([`ir`]) sits between the protocols, so that N client protocols and M upstream protocols cost N + M codecs.
+//!
+//! - [`Inbound`] is the client's side of a protocol: read a request, write an answer, an error, a stream.
+//! - [`Outbound`] is the upstream's side: write a request, read an answer, an error, a stream.
+//! - [`INBOUND`] and [`OUTBOUND`] list who implements them; nothing else names a protocol.
+//!
+//! Where both sides speak the same protocol nothing is translated: [`splice`] edits a request in place, frames of a
+//! stream pass through [`Passthrough`], and the upstream's decoder only observes.
+
+pub mod anthropic;
+pub mod gemini;
+pub mod ir;
+pub mod json;
+pub mod models;
+pub mod openai_chat;
+pub mod splice;
+pub mod sse;
+
+use bytes::Bytes;
+
+use crate::{
+    ir::{ApiError, Event, Losses, Malformed, Request, Response},
+    models::ModelRules,
+    sse::Frame,
+};
+
+/// A wire grammar. What a provider is reached by, and what a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolId {
+    /// `POST /v1/chat/completions`, OpenAI's and everybody's who is compatible with it.
+    #[serde(rename = "openai_chat")]
+    OpenAiChat,
+    /// `POST /v1/responses`, OpenAI's newer API.
+    #[serde(rename = "openai_responses")]
+    OpenAiResponses,
+    /// `POST /v1/messages`, Anthropic's.
+    Anthropic,
+    /// `POST /v1beta/models/{model}:generateContent`, Google's.
+    Gemini,
+}
+
+impl ProtocolId {
+    /// The name used in configuration, in the admin API and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai_chat",
+            Self::OpenAiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
+
+    /// Reads the name that [`ProtocolId::as_str`] writes.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::OpenAiChat, Self::OpenAiResponses, Self::Anthropic, Self::Gemini]
+            .into_iter()
+            .find(|id| id.as_str() == name)
+    }
+}
+
+/// What an answer is wrapped in besides what the model said: facts that only the caller knows, since this crate has
+/// no clock and draws no random numbers.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Made into an answer's id where the upstream gave none; unique per request.
+    pub request_id: String,
+    /// Seconds since the epoch.
+    pub created: u64,
+    /// The model as the client named it, for upstreams that do not say what answered.
+    pub model: String,
+    /// Whether a chat client asked for the usage chunk (`stream_options.include_usage`).
+    pub include_usage: bool,
+}
+
+/// Who answered and how long it took: the two additions that a chat answer carries.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The provider's name.
+    pub provider: String,
+    /// The whole request, in milliseconds.
+    pub latency_ms: u64,
+}
+
+/// When and to whom an error is reported: what an error body holds besides the error.
+#[derive(Clone, Debug)]
+pub struct ErrorContext {
+    /// The request's id, as in the `X-Request-ID` header.
+    pub request_id: String,
+    /// RFC 3339, in UTC.
+    pub timestamp: String,
+}
+
+/// The model that a request is encoded for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The name under which the upstream knows it.
+    pub model: &'a str,
+    /// What that model takes and refuses.
+    pub rules: &'a ModelRules,
+}
+
+/// The client's side of a protocol.
+pub trait Inbound: Send + Sync {
+    /// Which protocol this is.
+    fn id(&self) -> ProtocolId;
+
+    /// Reads and checks a request body. `Malformed` names the field and what was expected of it.
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed>;
+
+    /// Writes a whole answer.
+    fn encode_response(&self, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8>;
+
+    /// Writes an error body in this protocol's shape. The status is [`ApiError::status`].
+    fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8>;
+
+    /// A writer of one stream; its state is that stream's alone.
+    fn encoder(&self, envelope: Envelope) -> Box<dyn StreamEncoder>;
+
+    /// Adds to a same-protocol whole answer what this gateway promises to add. A body that is no JSON object comes back as it is.
+    fn sign_response(&self, body: Bytes, served: &Served) -> Bytes;
+
+    /// The filter that a same-protocol stream goes through.
+    fn passthrough(&self, envelope: &Envelope) -> Box<dyn Passthrough>;
+}
+
+/// The upstream's side of a protocol.
+pub trait Outbound: Send + Sync {
+    /// Which protocol this is.
+    fn id(&self) -> ProtocolId;
+
+    /// The path and query of the generating call, below a base URL that ends with the version segment.
+    fn endpoint(&self, model: &str, stream: bool) -> String;
+
+    /// Writes a request for `target`, and into `losses` whatever of it could not be said. A loss of kind
+    /// [`LossKind::Refused`](ir::LossKind::Refused) means that the result must not be sent.
+    fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8>;
+
+    /// The edits that make a request of this same protocol fit for `target`, when its bytes otherwise pass: model
+    /// name, and what metering needs. `body` is a checked JSON object.
+    fn adapt_request(&self, members: &splice::Members<'_>, target: Target<'_>) -> Vec<splice::Edit>;
+
+    /// Reads a whole answer. `Err` is an answer that is no answer: an error inside a 200, or nonsense.
+    fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError>;
+
+    /// Reads an error answer, whatever it holds: JSON of any shape, HTML, nothing. Never fails.
+    fn decode_error(&self, status: u16, body: &[u8]) -> ApiError;
+
+    /// A reader of one stream; its state is that stream's alone.
+    fn decoder(&self) -> Box<dyn StreamDecoder>;
+}
+
+/// Reads one upstream stream into [`Event`]s that obey [`ir::Grammar`].
+///
+/// A decoder that never saw its first message emits nothing: no `Start` means that nothing was promised to anyone.
+pub trait StreamDecoder: Send {
+    /// Reads one frame. `Err` is an error event inside the stream, or a frame that makes no sense; after it the stream is over.
+    fn push(&mut self, frame: &Frame, out: &mut Vec<Event>) -> Result<(), ApiError>;
+
+    /// The upstream closed: close what is open if the stream had ended by its protocol's own sign, or fail with what is missing.
+    fn end(&mut self, out: &mut Vec<Event>) -> Result<(), ApiError>;
+}
+
+/// Writes one client stream from [`Event`]s.
+pub trait StreamEncoder: Send {
+    /// Writes what one event means, possibly nothing yet.
+    fn push(&mut self, event: &Event, out: &mut Vec<u8>);
+
+    /// Writes the protocol's own end after a stream that finished.
+    fn end(&mut self, served: &Served, out: &mut Vec<u8>);
+
+    /// Writes an error in the protocol's own way; nothing follows it, and no sign of a clean end precedes it.
+    fn fail(&mut self, error: &ApiError, context: &ErrorContext, out: &mut Vec<u8>);
+}
+
+/// Forwards one same-protocol stream, frame by frame, with only the documented additions.
+pub trait Passthrough: Send {
+    /// Takes a frame and hands on those that may go now.
+    fn push(&mut self, frame: Frame, out: &mut Vec<Bytes>);
+
+    /// The upstream ended well: hand on what was held back.
+    fn end(&mut self, served: &Served, out: &mut Vec<Bytes>);
+
+    /// The stream broke: hand on what was held back if it still helps, then the error in the protocol's own way.
+    fn fail(&mut self, error: &ApiError, context: &ErrorContext, out: &mut Vec<Bytes>);
+}
+
+/// The client protocols that this crate speaks.
+pub static INBOUND: &[&dyn Inbound] = &[];
+
+/// The upstream protocols that this crate speaks.
+pub static OUTBOUND: &[&dyn Outbound] = &[];
+
+/// The upstream side of `id`, if this crate speaks it.
+pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {
+    OUTBOUND.iter().copied().find(|protocol| protocol.id() == id)
+}

@@ -1,0 +1,217 @@
+//! What each model takes and refuses, as data.
+//!
+//! One file per upstream protocol lists patterns of model names with their rules; the first pattern that matches
+//! wins, and each list ends with `*`, the rules of the newest family, since an unknown name is most likely a new one.
+//! An operator's own list is looked at first ([`Models::with_overrides`]), so that a new model needs no release.
+
+use serde::Deserialize;
+
+use crate::{ProtocolId, ir::Effort};
+
+/// The rules of one model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelRules {
+    /// When `temperature`, `top_p`, `top_k` and penalties are taken.
+    pub sampling: Sampling,
+    /// Greatest `temperature`; what lies above is lowered to it.
+    pub max_temperature: f64,
+    /// How thinking is asked for.
+    pub thinking: Thinking,
+    /// Efforts taken, in any order; empty if the model takes none. Others become the nearest.
+    pub efforts: Vec<Effort>,
+    /// Whether the model thinks when nothing is said about it.
+    pub reasons_by_default: bool,
+    /// Greatest number of output tokens, and what is asked for where the protocol demands a number and the client gave none.
+    pub max_output_tokens: Option<u64>,
+    /// Which field limits the output in OpenAI's chat protocol.
+    pub output_limit: OutputLimit,
+    /// Whether stop sequences are taken.
+    pub stop: bool,
+    /// When a tool call may be forced.
+    pub forced_tool_choice: ForcedToolChoice,
+    /// Whether an answer can be held to a JSON Schema.
+    pub structured_output: bool,
+    /// Whether structured output and tools go together.
+    pub structured_output_with_tools: bool,
+    /// Whether system text may stand in the middle of a conversation.
+    pub system_in_messages: bool,
+    /// Whether the last message may be the assistant's, to be continued.
+    pub prefill: bool,
+    /// Whether a tool's result may hold media.
+    pub media_in_tool_results: bool,
+}
+
+impl Default for ModelRules {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::Always,
+            max_temperature: 2.0,
+            thinking: Thinking::None,
+            efforts: Vec::new(),
+            reasons_by_default: false,
+            max_output_tokens: None,
+            output_limit: OutputLimit::AsAsked,
+            stop: true,
+            forced_tool_choice: ForcedToolChoice::Always,
+            structured_output: true,
+            structured_output_with_tools: true,
+            system_in_messages: true,
+            prefill: true,
+            media_in_tool_results: true,
+        }
+    }
+}
+
+impl ModelRules {
+    /// The effort nearest to `asked` that the model takes; the weaker of two that are equally near.
+    pub fn nearest_effort(&self, asked: Effort) -> Option<Effort> {
+        let distance = |effort: &Effort| (*effort as i32 - asked as i32).abs();
+        self.efforts.iter().copied().min_by_key(|effort| (distance(effort), *effort))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    Always,
+    /// Not while the model thinks.
+    UnlessReasoning,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thinking {
+    /// The model does not think, or cannot be told how much.
+    None,
+    /// By a number of tokens.
+    Budget,
+    /// By a word; the model finds the amount.
+    Effort,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLimit {
+    /// Whichever the client used.
+    AsAsked,
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForcedToolChoice {
+    Always,
+    /// Not together with a thinking budget.
+    UnlessBudget,
+    Never,
+}
+
+/// One line of a list of rules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// Patterns of model names; `*` stands for any characters.
+    models: Vec<String>,
+    rules: ModelRules,
+}
+
+/// The rules of all models.
+#[derive(Clone, Debug)]
+pub struct Models {
+    openai_chat: Vec<Entry>,
+    anthropic: Vec<Entry>,
+    gemini: Vec<Entry>,
+}
+
+/// An operator's own rules: lists by protocol, each in front of the built-in one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Overrides {
+    openai_chat: Vec<Entry>,
+    anthropic: Vec<Entry>,
+    gemini: Vec<Entry>,
+}
+
+impl Models {
+    /// The rules that this version was built with.
+    pub fn builtin() -> Self {
+        let list = |text| serde_json::from_str(text).expect("the built-in rules are valid: a test reads them");
+        Self {
+            openai_chat: list(include_str!("openai_chat.json")),
+            anthropic: list(include_str!("anthropic.json")),
+            gemini: list(include_str!("gemini.json")),
+        }
+    }
+
+    /// The built-in rules behind the ones in `json`: `{"anthropic": [{"models": ["claude-*"], "rules": {…}}], …}`.
+    pub fn with_overrides(json: &str) -> Result<Self, serde_json::Error> {
+        let mut own: Overrides = serde_json::from_str(json)?;
+        let builtin = Self::builtin();
+        own.openai_chat.extend(builtin.openai_chat);
+        own.anthropic.extend(builtin.anthropic);
+        own.gemini.extend(builtin.gemini);
+        Ok(Self { openai_chat: own.openai_chat, anthropic: own.anthropic, gemini: own.gemini })
+    }
+
+    /// The rules of the model named `model`, spoken to in `protocol`.
+    pub fn rules(&self, protocol: ProtocolId, model: &str) -> ModelRules {
+        let list = match protocol {
+            ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => &self.openai_chat,
+            ProtocolId::Anthropic => &self.anthropic,
+            ProtocolId::Gemini => &self.gemini,
+        };
+        list.iter()
+            .find(|entry| entry.models.iter().any(|pattern| matches(pattern, model)))
+            .map(|entry| entry.rules.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// Whether `name` fits `pattern`, in which each `*` stands for any characters, none included. Letters match in any case.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let pattern = pattern.to_ascii_lowercase();
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = pattern.contains('*').then(|| pieces.next_back()).flatten() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_rules_can_be_read_and_know_every_name() {
+        let models = Models::builtin();
+        for list in [&models.openai_chat, &models.anthropic, &models.gemini] {
+            assert_eq!(list.last().unwrap().models, ["*"]);
+        }
+    }
+
+    #[test]
+    fn an_operators_rule_comes_first() {
+        let own = r#"{"anthropic":[{"models":["my-*"],"rules":{"max_output_tokens":7}}]}"#;
+        let models = Models::with_overrides(own).unwrap();
+        assert_eq!(models.rules(ProtocolId::Anthropic, "my-model").max_output_tokens, Some(7));
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        assert!(
+            matches("gpt-4o*", "gpt-4o-mini")
+                && matches("*claude-*-5*", "anthropic/claude-opus-5")
+                && matches("a", "A")
+        );
+        assert!(!matches("gpt-4o", "gpt-4o-mini") && !matches("a*b", "ba") && !matches("a*a", "a"));
+    }
+}
