@@ -1,0 +1,3 @@
+//! HTTP: the server, the middleware and the router.
+
+pub mod server;
