@@ -1,4 +1,7 @@
-//! The gateway as a library; the binary only parses the command line and calls it.
+//! One address in front of every large-language-model provider.
 
+pub mod clock;
 pub mod config;
 pub mod http;
+pub mod secret;
+pub mod store;
