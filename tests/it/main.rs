@@ -1,0 +1,3 @@
+//! Every integration test, in one binary so that it is linked once.
+
+mod config;
