@@ -8,3 +8,4 @@ pub mod config;
 pub mod http;
 pub mod secret;
 pub mod store;
+pub mod telemetry;
