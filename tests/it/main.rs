@@ -1,3 +1,5 @@
 //! Everything that is tested from outside the crate, in one binary so that it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod store;
