@@ -6,12 +6,18 @@ mod error;
 mod ids;
 mod media;
 mod request;
+#[cfg(test)]
+mod request_tests;
 mod response;
+#[cfg(test)]
+mod response_tests;
 mod schema;
 mod stream;
 mod thinking;
 mod tools;
 mod turns;
+#[cfg(test)]
+mod turns_tests;
 mod wire;
 
 use crate::{
