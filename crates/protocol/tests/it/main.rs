@@ -1,0 +1,4 @@
+//! Recorded and documented traffic of real providers, decoded.
+
+#[cfg(test)]
+mod gemini;
