@@ -23,13 +23,13 @@ impl StreamDecoder for Decoder {
             _ => return Ok(()),
         };
         let answer = error::answer(data)?;
-        let seed = response::seed(&answer, data);
         let usage = answer.usage_metadata.map(Usage::from);
         let grown = usage.is_some() && usage != self.usage;
         self.usage = usage.or(self.usage);
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
+                let seed = response::seed(&answer, data);
                 let (id, model) = (answer.response_id, answer.model_version);
                 out.push(Event::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default() });
                 // What the prompt cost is known now, and is owed even if nothing more comes.
