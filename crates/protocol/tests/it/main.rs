@@ -1,3 +1,4 @@
 //! Recorded and documented traffic of real providers, decoded.
 
+#[cfg(test)]
 mod anthropic;
