@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod journal;
+pub mod pricing;
 pub mod secret;
 pub mod store;
