@@ -63,7 +63,7 @@ async fn a_row_is_read_back_as_it_was_written(store: Store) {
         ttft_ms: Some(42),
         error_code: Some("upstream_error".into()),
         error_message: Some("broke off".into()),
-        dropped: vec!["seed".into(), "logit_bias".into()],
+        dropped: Some("seed,logit_bias".into()),
         key_id: Some(9),
         key_name: Some("team".into()),
         ip_address: Some("127.0.0.1".into()),
