@@ -75,7 +75,7 @@ impl Record {
         if !losses.is_empty() {
             self.with(|inner| {
                 inner.app.metrics.fields_dropped(losses.iter().count() as u64);
-                inner.row.dropped = Some(losses.paths());
+                inner.row.dropped = losses.iter().map(|loss| loss.path.clone()).collect();
             });
         }
     }
@@ -148,7 +148,7 @@ impl Record {
                 Some(price) => price.cost(&usage),
                 None => app.prices.cost(model, &usage),
             };
-            row.count(&usage);
+            count(&mut row, &usage);
         }
         app.metrics.request(&row);
         info!(
@@ -179,6 +179,17 @@ impl Record {
             change(inner);
         }
     }
+}
+
+/// Writes down what an answer took.
+fn count(row: &mut LogRow, usage: &Usage) {
+    let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
+    row.prompt_tokens = tokens(usage.input);
+    row.completion_tokens = tokens(usage.output);
+    row.total_tokens = tokens(usage.total());
+    row.cached_tokens = tokens(usage.cache_read);
+    row.cache_write_tokens = tokens(usage.cache_write);
+    row.reasoning_tokens = usage.reasoning.and_then(tokens);
 }
 
 impl Drop for Record {

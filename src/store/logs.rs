@@ -1,11 +1,9 @@
 //! The request log: one row a request.
 
+use llm_protocol::ir::Usage;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::{
-    Store, StoreError, db,
-    row::{from_row, json},
-};
+use super::{Store, StoreError, db, row::from_row};
 
 /// One row of `request_log`: what became of a request. What is not known is `None`, never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,12 +39,25 @@ pub struct LogRow {
     /// `None` means that the client got a complete answer.
     pub error_code: Option<String>,
     pub error_message: Option<String>,
-    /// Fields that translation had to leave out.
-    pub dropped: Vec<String>,
+    /// Fields that translation had to leave out, comma-separated.
+    pub dropped: Option<String>,
     pub key_id: Option<i64>,
     pub key_name: Option<String>,
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
+}
+
+impl LogRow {
+    /// Fills in the token counts.
+    pub fn count(&mut self, usage: &Usage) {
+        let number = |tokens: u64| Some(i64::try_from(tokens).unwrap_or(i64::MAX));
+        self.prompt_tokens = number(usage.input);
+        self.completion_tokens = number(usage.output);
+        self.total_tokens = number(usage.total());
+        self.cached_tokens = number(usage.cache_read);
+        self.cache_write_tokens = number(usage.cache_write);
+        self.reasoning_tokens = usage.reasoning.and_then(number);
+    }
 }
 
 from_row!(LogRow, |row| Self {
@@ -74,7 +85,7 @@ from_row!(LogRow, |row| Self {
     attempts: row.int("attempts")?,
     error_code: row.text_if_any("error_code")?,
     error_message: row.text_if_any("error_message")?,
-    dropped: row.json_if_any("dropped")?.unwrap_or_default(),
+    dropped: row.text_if_any("dropped")?,
     key_id: row.int_if_any("key_id")?,
     key_name: row.text_if_any("key_name")?,
     ip_address: row.text_if_any("ip_address")?,
@@ -191,7 +202,7 @@ where
             .push_bind(row.attempts)
             .push_bind(row.error_code.as_deref().map(storable))
             .push_bind(row.error_message.as_deref().map(storable))
-            .push_bind((!row.dropped.is_empty()).then(|| json(&row.dropped)))
+            .push_bind(row.dropped.as_deref().map(storable))
             .push_bind(row.key_id)
             .push_bind(row.key_name.as_deref().map(storable))
             .push_bind(row.ip_address.as_deref().map(storable))

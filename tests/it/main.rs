@@ -1,5 +1,8 @@
-//! Every integration test, in one binary so that it is linked once.
+//! Everything that is tested from outside the crate, in one binary so that it links once.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod config;
 mod middleware;
 mod server;
+mod store;
