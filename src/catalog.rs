@@ -275,7 +275,7 @@ fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<P
     Model {
         name: row.name.clone(),
         max_output_tokens: row.max_output_tokens.map(i64::unsigned_abs),
-        price: Price::of_model(row),
+        price: Price::of(row),
         routes: routes.collect(),
         created: row.created_at / 1_000_000,
     }

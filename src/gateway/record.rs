@@ -75,7 +75,7 @@ impl Record {
         if !losses.is_empty() {
             self.with(|inner| {
                 inner.app.metrics.fields_dropped(losses.iter().count() as u64);
-                inner.row.dropped = losses.iter().map(|loss| loss.path.clone()).collect();
+                inner.row.dropped = Some(losses.paths());
             });
         }
     }
@@ -146,7 +146,7 @@ impl Record {
             let model = row.upstream_model.as_deref().unwrap_or_default();
             row.cost = match price {
                 Some(price) => price.cost(&usage),
-                None => app.prices.cost(model, &usage),
+                None => app.prices.cost_at(row.provider_type.as_deref().unwrap_or_default(), model, &usage),
             };
             count(&mut row, &usage);
         }
