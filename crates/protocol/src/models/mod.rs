@@ -40,6 +40,15 @@ pub struct ModelRules {
     pub prefill: bool,
     /// Whether a tool's result may hold media.
     pub media_in_tool_results: bool,
+    /// In OpenAI's chat protocol: the field of an assistant's message in which its earlier reasoning is sent back, such as
+    /// `reasoning_content`. `None` sends none.
+    pub reasoning_history: Option<String>,
+    /// In OpenAI's chat protocol: which ids of tool calls are taken.
+    pub tool_call_ids: ToolCallIds,
+    /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
+    pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
+    pub refused_fields: Vec<String>,
 }
 
 impl Default for ModelRules {
@@ -59,6 +68,10 @@ impl Default for ModelRules {
             system_in_messages: true,
             prefill: true,
             media_in_tool_results: true,
+            reasoning_history: None,
+            tool_call_ids: ToolCallIds::Any,
+            thought_signatures: false,
+            refused_fields: Vec::new(),
         }
     }
 }
@@ -107,6 +120,15 @@ pub enum ForcedToolChoice {
     /// Not together with a thinking budget.
     UnlessBudget,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolCallIds {
+    /// Any of at most 64 characters.
+    Any,
+    /// Nine letters and digits, as Mistral's servers want them.
+    NineAlphanumerics,
 }
 
 /// One line of a list of rules.
