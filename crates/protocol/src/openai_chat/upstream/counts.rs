@@ -22,8 +22,6 @@ struct Counts<'a> {
     prompt_cache_hit_tokens: Num,
     /// Together's.
     cached_tokens: Num,
-    /// Mistral's.
-    num_cached_tokens: Num,
     /// Anthropic's, which some servers repeat.
     cache_read_input_tokens: Num,
     cache_creation_input_tokens: Num,
@@ -47,13 +45,8 @@ pub fn usage(raw: Raw<'_>) -> Option<Usage> {
     }
     let prompt: Details = read(counts.prompt_tokens_details).unwrap_or_default();
     let completion: Details = read(counts.completion_tokens_details).unwrap_or_default();
-    let cached = [
-        prompt.cached_tokens,
-        counts.prompt_cache_hit_tokens,
-        counts.cached_tokens,
-        counts.num_cached_tokens,
-        counts.cache_read_input_tokens,
-    ];
+    let cached =
+        [prompt.cached_tokens, counts.prompt_cache_hit_tokens, counts.cached_tokens, counts.cache_read_input_tokens];
     let written = prompt.cache_write_tokens.0.or(counts.cache_creation_input_tokens.0);
     let reasoning = completion.reasoning_tokens.0.or(counts.reasoning_tokens.0);
     let input = counts.prompt_tokens.0.unwrap_or(0);
@@ -132,7 +125,7 @@ mod tests {
 
     #[test]
     fn each_name_for_cached_tokens_is_known() {
-        for key in ["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"] {
+        for key in ["prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"] {
             assert_eq!(read_usage(&format!(r#"{{"prompt_tokens":9,"{key}":4}}"#)).cache_read, 4, "{key}");
         }
     }

@@ -90,8 +90,12 @@ impl<'a> Writer<'a> {
         for (at, part) in message.parts.iter().enumerate() {
             rest.extend(self.part(part, &format!("{path}.content[{at}]")));
         }
-        if let Some(content) = content(rest) {
-            self.say("user", content);
+        let answers = message.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));
+        match content(rest) {
+            Some(content) => self.say("user", content),
+            // Somebody who says nothing still takes a turn.
+            None if !answers => self.say("user", Json::from("")),
+            None => {}
         }
     }
 

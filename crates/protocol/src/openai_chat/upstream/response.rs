@@ -33,13 +33,17 @@ fn output(choice: &Choice<'_>, seed: &str, sources: Vec<crate::ir::Citation>) ->
     if let Some(raw) = choice.error {
         return Err(error::inside_200(raw.get().as_bytes()));
     }
-    let Some(message) = choice.message.as_ref().or(choice.delta.as_ref()) else {
+    let message = choice.message.as_ref().or(choice.delta.as_ref());
+    // Azure leaves the message out of what it filtered.
+    if message.is_none() && choice.finish_reason.is_empty() {
         return Err(malformed("the provider's answer holds a choice without a message"));
-    };
+    }
     let mut assembler = Assembler::default();
     assembler.name(&format!("{seed}/{}", choice.index.0.unwrap_or(0)));
     let mut events = Vec::new();
-    assembler.message(message, None, &mut events);
+    if let Some(message) = message {
+        assembler.message(message, None, &mut events);
+    }
     assembler.finish(sources, &mut events);
     let stop_sequence = counts::stop_sequence(&choice.stop_sequence, choice.stop_reason);
     match counts::end(choice.finish_reason.as_str(), assembler.has_calls(), stop_sequence) {

@@ -1,0 +1,3 @@
+//! Codecs against recorded and documented traffic.
+
+mod openai_chat;
