@@ -20,4 +20,5 @@ pub mod routing;
 pub mod secret;
 pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;
