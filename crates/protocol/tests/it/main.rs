@@ -4,3 +4,6 @@
 mod anthropic;
 #[cfg(test)]
 mod gemini;
+//! Codecs against recorded and documented traffic.
+
+mod openai_chat;
