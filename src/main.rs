@@ -1,10 +1,10 @@
-//! The binary: reads the configuration and serves.
+//! The binary. What it can do is in `cli`.
+
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config = llm_orchestrator::config::Config::load(None)?;
-    llm_orchestrator::serve::run(config).await
+fn main() -> ExitCode {
+    llm_orchestrator::cli::run().into()
 }
