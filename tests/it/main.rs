@@ -6,3 +6,4 @@ mod config;
 mod middleware;
 mod server;
 mod store;
+mod tidy;

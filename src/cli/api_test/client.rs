@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::http::{HeaderMap, Request, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::{HeaderMap, Request, Uri, header};
 use serde_json::Value;
 
 use crate::upstream;
