@@ -1,0 +1,4 @@
+//! Tests of the whole program, over real sockets.
+
+mod gateway;
+mod support;
