@@ -1,12 +1,19 @@
 //! What clients and operators see.
 
+mod admin_models;
+mod admin_providers;
+mod admin_watch;
+mod auth;
 mod client_faults;
 mod failover;
 mod health;
 mod nonsense;
+mod pages;
 mod retries;
+mod routing;
 mod streams;
 mod timeouts;
+mod validation;
 
 use serde_json::json;
 

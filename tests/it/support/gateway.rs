@@ -32,6 +32,11 @@ impl Gateway {
 
     /// Starts with these environment variables on top of those that every test wants.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::without(&[], settings).await
+    }
+
+    /// The same, with some of those that every test wants left out.
+    pub async fn without(missing: &[&str], settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut all: Vec<(String, String)> = [
@@ -50,6 +55,7 @@ impl Gateway {
             all.retain(|(known, _)| known != name);
             all.push(((*name).into(), (*value).into()));
         }
+        all.retain(|(name, _)| !missing.contains(&name.as_str()));
         let (child, address, output) = spawn(&folder, &all).await;
         Self { child, folder, settings: all, address, output }
     }
