@@ -1,4 +1,6 @@
 //! Tests of the whole program, over real sockets.
 
+mod conformance;
 mod gateway;
+mod resilience;
 mod support;
