@@ -137,7 +137,8 @@ fn failure(fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
 /// The tokens that the log counted.
 pub fn row(fixture: &Fixture, row: &Value) -> Vec<String> {
     let usage = &fixture.expect["usage"];
-    let counts = [("input_total", "prompt_tokens"), ("output_total", "completion_tokens"), ("cache_read", "cached_tokens")];
+    let counts =
+        [("input_total", "prompt_tokens"), ("output_total", "completion_tokens"), ("cache_read", "cached_tokens")];
     if fixture.status >= 400 || row["status_code"] != 200 || !row["error_code"].is_null() {
         return Vec::new();
     }
@@ -186,7 +187,8 @@ impl Answer {
                     part.push_str(value.as_str().unwrap_or_default());
                 }
             }
-            for (place, value) in [(&mut answer.finish, &choice["finish_reason"]), (&mut answer.usage, &chunk["usage"])] {
+            for (place, value) in [(&mut answer.finish, &choice["finish_reason"]), (&mut answer.usage, &chunk["usage"])]
+            {
                 if !value.is_null() {
                     *place = value.clone();
                 }

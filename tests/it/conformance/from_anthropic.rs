@@ -12,7 +12,8 @@ pub fn convert(body: &Value) -> Value {
         messages.push(json!({"role": "user", "content": "Go on."}));
     }
     let mut chat = json!({"messages": messages});
-    for (name, theirs) in [("temperature", "temperature"), ("top_p", "top_p"), ("max_tokens", "max_completion_tokens")] {
+    for (name, theirs) in [("temperature", "temperature"), ("top_p", "top_p"), ("max_tokens", "max_completion_tokens")]
+    {
         if !body[name].is_null() {
             chat[theirs] = body[name].clone();
         }
@@ -22,10 +23,10 @@ pub fn convert(body: &Value) -> Value {
     }
     tools(body, &mut chat);
     thinking(body, &mut chat);
-    let format = if body["output_format"].is_null() { &body["output_config"]["format"] } else { &body["output_format"] };
+    let format =
+        if body["output_format"].is_null() { &body["output_config"]["format"] } else { &body["output_format"] };
     if format["type"] == "json_schema" {
-        chat["response_format"] =
-            json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": format["schema"], "strict": true}});
+        chat["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": format["schema"], "strict": true}});
     }
     chat
 }

@@ -22,7 +22,9 @@ pub fn convert(body: &Value) -> Value {
     let system = field(body, "systemInstruction");
     let texts: Vec<Value> = match system {
         Value::String(_) => vec![system.clone()],
-        system => list(&system["parts"]).iter().map(|part| part["text"].clone()).filter(|text| !text.is_null()).collect(),
+        system => {
+            list(&system["parts"]).iter().map(|part| part["text"].clone()).filter(|text| !text.is_null()).collect()
+        }
     };
     if !texts.is_empty() {
         let parts: Vec<Value> = texts.iter().map(|text| json!({"type": "text", "text": text})).collect();
@@ -167,7 +169,8 @@ fn config(config: &Value, chat: &mut Value) {
             chat[ours] = value.clone();
         }
     }
-    let schema = [field(config, "responseJsonSchema"), field(config, "responseSchema")].into_iter().find(|s| s.is_object());
+    let schema =
+        [field(config, "responseJsonSchema"), field(config, "responseSchema")].into_iter().find(|s| s.is_object());
     if let Some(schema) = schema {
         let schema = json!({"name": "answer", "schema": lowercase(schema)});
         chat["response_format"] = json!({"type": "json_schema", "json_schema": schema});
@@ -212,7 +215,8 @@ fn tools(body: &Value, chat: &mut Value) {
         ("ANY", [only]) => json!({"type": "function", "function": {"name": only}}),
         ("ANY", []) => json!("required"),
         ("ANY", names) => {
-            let names: Vec<Value> = names.iter().map(|name| json!({"type": "function", "function": {"name": name}})).collect();
+            let names: Vec<Value> =
+                names.iter().map(|name| json!({"type": "function", "function": {"name": name}})).collect();
             json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": names}})
         }
         _ => Value::Null,

@@ -30,7 +30,9 @@ impl Replay {
             .spawn()
             .expect("python3 is installed");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("it says where it listens");
+        BufReader::new(child.stdout.take().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("it says where it listens");
         let address = line.split_once("http://").and_then(|(_, address)| address.trim().parse().ok());
         Self { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
     }

@@ -1,7 +1,7 @@
 //! A provider that does as it is told: it answers, stalls, cuts, resets and lies, and writes down what it was asked.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -189,7 +189,6 @@ impl Script {
 /// A request as the upstream got it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -214,16 +213,11 @@ impl Seen {
         let seen = seen.expect("the gateway closes the connection to the upstream");
         seen.expect("the answer is not over before the peer closes").expect("it was waited for")
     }
-
-    pub fn is_closed(&self) -> bool {
-        self.closed.borrow().is_some()
-    }
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Script>,
-    by_model: HashMap<String, Script>,
     always: Option<Script>,
     models: Option<Script>,
     seen: Vec<Seen>,
@@ -282,12 +276,6 @@ impl Upstream {
     /// Answers every request so that no queued script is left for.
     pub fn always(&self, script: Script) -> &Self {
         self.state().always = Some(script);
-        self
-    }
-
-    /// Answers requests for a model so.
-    pub fn on_model(&self, model: &str, script: Script) -> &Self {
-        self.state().by_model.insert(model.into(), script);
         self
     }
 
@@ -386,16 +374,12 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
     }
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     state.seen.push(Seen {
-        method: asked.method.clone(),
         path: asked.path.clone(),
         headers: asked.headers.clone(),
         body: asked.body.clone(),
         at: Instant::now(),
         closed,
     });
-    if let Some(script) = body["model"].as_str().and_then(|model| state.by_model.get(model)) {
-        return script.clone();
-    }
     let script = state.queue.pop_front().or_else(|| state.always.clone());
     script.unwrap_or_else(|| greeting(name, &asked.path, &body))
 }
