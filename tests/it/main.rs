@@ -1,6 +1,12 @@
-//! Tests of the whole program, over real sockets.
+//! Everything that is tested from outside the crate, in one binary so that it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod config;
 mod conformance;
 mod gateway;
+mod middleware;
 mod resilience;
+mod server;
+mod store;
 mod support;

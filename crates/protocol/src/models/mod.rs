@@ -16,12 +16,22 @@ pub struct ModelRules {
     pub sampling: Sampling,
     /// Greatest `temperature`; what lies above is lowered to it.
     pub max_temperature: f64,
+    /// Whether `temperature` and `top_p` may be given together.
+    pub temperature_with_top_p: bool,
     /// How thinking is asked for.
     pub thinking: Thinking,
     /// Efforts taken, in any order; empty if the model takes none. Others become the nearest.
     pub efforts: Vec<Effort>,
+    /// Least and greatest number of tokens for [`Thinking::Budget`]; switching off is the effort `none`, not a small budget.
+    pub thinking_budget: Option<(u64, u64)>,
     /// Whether the model thinks when nothing is said about it.
     pub reasons_by_default: bool,
+    /// Whether thinking can be switched off; else the weakest effort stands for "off".
+    pub thinking_can_be_off: bool,
+    /// Whether an answer leaves its reasoning out unless asked to show it.
+    pub hides_reasoning: bool,
+    /// Whether `presence_penalty` and `frequency_penalty` are taken, where other sampling is.
+    pub penalties: bool,
     /// Greatest number of output tokens, and what is asked for where the protocol demands a number and the client gave none.
     pub max_output_tokens: Option<u64>,
     /// Which field limits the output in OpenAI's chat protocol.
@@ -40,6 +50,19 @@ pub struct ModelRules {
     pub prefill: bool,
     /// Whether a tool's result may hold media.
     pub media_in_tool_results: bool,
+    /// Whether the first tool call of each step in the history must carry the signature that it came with.
+    pub signed_tool_calls: bool,
+    /// Whether tools that run at the provider and functions go together.
+    pub hosted_tools_with_functions: bool,
+    /// In OpenAI's chat protocol: the field of an assistant's message in which its earlier reasoning is sent back, such as
+    /// `reasoning_content`. `None` sends none.
+    pub reasoning_history: Option<String>,
+    /// In OpenAI's chat protocol: which ids of tool calls are taken.
+    pub tool_call_ids: ToolCallIds,
+    /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
+    pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
+    pub refused_fields: Vec<String>,
 }
 
 impl Default for ModelRules {
@@ -47,9 +70,14 @@ impl Default for ModelRules {
         Self {
             sampling: Sampling::Always,
             max_temperature: 2.0,
+            temperature_with_top_p: true,
             thinking: Thinking::None,
             efforts: Vec::new(),
+            thinking_budget: None,
             reasons_by_default: false,
+            thinking_can_be_off: true,
+            hides_reasoning: false,
+            penalties: true,
             max_output_tokens: None,
             output_limit: OutputLimit::AsAsked,
             stop: true,
@@ -59,6 +87,12 @@ impl Default for ModelRules {
             system_in_messages: true,
             prefill: true,
             media_in_tool_results: true,
+            signed_tool_calls: false,
+            hosted_tools_with_functions: true,
+            reasoning_history: None,
+            tool_call_ids: ToolCallIds::Any,
+            thought_signatures: false,
+            refused_fields: Vec::new(),
         }
     }
 }
@@ -107,6 +141,15 @@ pub enum ForcedToolChoice {
     /// Not together with a thinking budget.
     UnlessBudget,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolCallIds {
+    /// Any of at most 64 characters.
+    Any,
+    /// Nine letters and digits, as Mistral's servers want them.
+    NineAlphanumerics,
 }
 
 /// One line of a list of rules.

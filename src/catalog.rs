@@ -1,0 +1,282 @@
+//! What the data plane reads: providers, models and keys as one immutable snapshot, rebuilt and swapped after a change.
+//!
+//! Nothing here waits for a database. A request keeps the snapshot it began with.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use llm_protocol::{ProtocolId, models::matches};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    health::{Health, ProviderHealth},
+    limits::Subject,
+    pricing::Price,
+    providers::{self, Kind},
+    secret::{KeyHash, MasterKey},
+    store::{self, Snapshot},
+};
+
+/// One moment's configuration.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Enabled ones, by priority, highest first, then by id.
+    pub providers: Vec<Arc<Provider>>,
+    /// Names of providers that exist and are switched off.
+    pub disabled: HashSet<String>,
+    /// Configured models, by name and by each alias.
+    pub models: HashMap<String, Arc<Model>>,
+    /// Who may call, by the hash of the key.
+    pub callers: HashMap<KeyHash, Arc<Caller>>,
+}
+
+/// A provider, ready to be asked.
+#[derive(Debug)]
+pub struct Provider {
+    pub id: i64,
+    pub name: Arc<str>,
+    pub kind: &'static Kind,
+    pub protocol: ProtocolId,
+    /// With its version segment, without a trailing slash.
+    pub base_url: String,
+    pub key: Option<SecretString>,
+    /// Higher is preferred, as strict tiers.
+    pub priority: i64,
+    /// Share within the tier; 0 is asked only when nothing else is left.
+    pub weight: i64,
+    pub timeout: Duration,
+    /// Further attempts after the first.
+    pub max_retries: u32,
+    /// Requests a minute.
+    pub rate_limit: Option<u32>,
+    /// The models it says it has; `None` if it could not be asked.
+    pub listed: Option<HashSet<String>>,
+    /// Has an address of its own, so that nothing is known about its models.
+    pub own_address: bool,
+    /// Has model associations, so that it serves those and no others.
+    pub associated: bool,
+    /// Seconds since the epoch.
+    pub created: i64,
+    pub health: Arc<ProviderHealth>,
+}
+
+/// A model as the operator configured it.
+#[derive(Debug)]
+pub struct Model {
+    pub name: String,
+    pub max_output_tokens: Option<u64>,
+    /// The operator's own price.
+    pub price: Option<Price>,
+    pub routes: Vec<Route>,
+    /// Seconds since the epoch.
+    pub created: i64,
+}
+
+/// One provider that serves a model.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub provider: Arc<Provider>,
+    pub upstream_name: String,
+    pub weight: i64,
+    pub capabilities: Capabilities,
+}
+
+/// What a model can do at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    pub tool_call: bool,
+    pub structured_output: bool,
+    pub image: bool,
+}
+
+impl Capabilities {
+    /// Nothing is known, so nothing is ruled out.
+    pub const ALL: Self = Self { tool_call: true, structured_output: true, image: true };
+}
+
+/// A client with a valid key, or without one where that is allowed.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    pub key_id: Option<i64>,
+    pub key_name: Option<String>,
+    /// Refuse what a translation would lose.
+    pub strict: bool,
+    /// Patterns of models it may use; `None` is all.
+    pub allowed_models: Option<Vec<String>>,
+    /// Microseconds since the epoch.
+    pub expires_at: Option<i64>,
+    /// What its rate limit is counted by.
+    pub subject: Option<Subject>,
+}
+
+impl Caller {
+    pub fn may_use(&self, model: &str) -> bool {
+        self.allowed_models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, model)))
+    }
+}
+
+impl Provider {
+    /// Whether it serves a model that nobody associated it with.
+    pub fn serves(&self, model: &str) -> bool {
+        if self.associated {
+            return false;
+        }
+        match &self.listed {
+            Some(listed) => listed.contains(model),
+            None => self.kind.knows(model) || (self.own_address && self.kind.protocol == ProtocolId::OpenAiChat),
+        }
+    }
+}
+
+impl Catalog {
+    /// The caller whose key hashes to `hash`.
+    pub fn caller(&self, hash: &KeyHash) -> Option<&Arc<Caller>> {
+        self.callers.get(hash)
+    }
+
+    /// Whom `selector` stands for: the provider of that name, else all of that type.
+    pub fn select(&self, selector: &str) -> Vec<&Arc<Provider>> {
+        match self.providers.iter().find(|provider| &*provider.name == selector) {
+            Some(provider) => vec![provider],
+            None => self.providers.iter().filter(|provider| provider.kind.name == selector).collect(),
+        }
+    }
+
+    /// Whether `selector` names a provider or a type that has one, switched off or not.
+    pub fn knows(&self, selector: &str) -> bool {
+        self.disabled.contains(selector) || !self.select(selector).is_empty()
+    }
+
+    /// Forgets the health of providers that are gone.
+    pub fn prune(&self, health: &Health, existing: &HashSet<i64>) {
+        health.retain(|id| existing.contains(&id));
+    }
+}
+
+/// Builds the catalog from what the store holds and the keys that the configuration names.
+///
+/// A provider that cannot be used (its key cannot be opened, its type is of a newer version) is left out with a line in
+/// the log: one broken row must not take the others with it.
+pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterKey, health: &Health) -> Catalog {
+    let mut catalog = Catalog::default();
+    let enabled_models: HashSet<i64> =
+        snapshot.models.iter().filter(|model| model.enabled).map(|model| model.id).collect();
+    let associated: HashSet<i64> = snapshot
+        .model_providers
+        .iter()
+        .filter(|route| route.enabled && enabled_models.contains(&route.model_id))
+        .map(|route| route.provider_id)
+        .collect();
+    for row in &snapshot.providers {
+        if !row.enabled {
+            catalog.disabled.insert(row.name.clone());
+            catalog.disabled.insert(row.kind.clone());
+            continue;
+        }
+        match provider(row, associated.contains(&row.id), master_key, health) {
+            Ok(provider) => catalog.providers.push(Arc::new(provider)),
+            Err(why) => {
+                tracing::error!(provider = row.name, "Provider {} cannot be used: {why}", row.name);
+                catalog.disabled.insert(row.name.clone());
+            }
+        }
+    }
+    for row in snapshot.models.iter().filter(|model| model.enabled) {
+        let model = Arc::new(model(row, &snapshot.model_providers, &catalog.providers));
+        for alias in &row.aliases {
+            catalog.models.entry(alias.clone()).or_insert_with(|| model.clone());
+        }
+        // A name wins over another model's alias.
+        catalog.models.insert(row.name.clone(), model);
+    }
+    for (at, key) in api_keys.iter().enumerate() {
+        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), ..Caller::default() };
+        catalog.add_caller(KeyHash::of(key.expose_secret()), caller);
+    }
+    for key in snapshot.keys {
+        let caller = Caller {
+            key_id: Some(key.id),
+            key_name: Some(key.name),
+            strict: key.strict,
+            allowed_models: key.allowed_models,
+            expires_at: key.expires_at,
+            subject: None,
+        };
+        catalog.add_caller(key.hash, caller);
+    }
+    catalog
+}
+
+impl Catalog {
+    fn add_caller(&mut self, hash: KeyHash, caller: Caller) {
+        let subject = Some(Subject::Key(hash));
+        self.callers.insert(hash, Arc::new(Caller { subject, ..caller }));
+    }
+}
+
+fn provider(
+    row: &store::Provider,
+    associated: bool,
+    master_key: &MasterKey,
+    health: &Health,
+) -> Result<Provider, String> {
+    let kind = providers::find(&row.kind).ok_or_else(|| format!("there is no type `{}`", row.kind))?;
+    let protocol = match row.protocols.as_deref() {
+        None | Some([]) => kind.protocol,
+        Some(names) => names
+            .iter()
+            .filter_map(|name| ProtocolId::parse(name))
+            .find(|protocol| llm_protocol::outbound(*protocol).is_some())
+            .ok_or("none of its protocols is spoken by this version")?,
+    };
+    let key = match &row.api_key {
+        None => None,
+        Some(sealed) => Some(master_key.open(row.id, sealed).map_err(
+            |_| "its key was sealed with another master key: restore MASTER_KEY or the key file, or set the key anew",
+        )?),
+    };
+    Ok(Provider {
+        id: row.id,
+        name: row.name.as_str().into(),
+        kind,
+        protocol,
+        base_url: kind.base(row.base_url.as_deref()).ok_or("it has no base_url")?,
+        key,
+        priority: row.priority,
+        weight: row.weight,
+        timeout: Duration::from_secs(row.timeout.max(1).unsigned_abs()),
+        max_retries: u32::try_from(row.max_retries).unwrap_or(0),
+        rate_limit: row.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
+        listed: row.listed_models.as_ref().map(|list| list.iter().cloned().collect()),
+        own_address: row.base_url.is_some(),
+        associated,
+        created: row.created_at / 1_000_000,
+        health: health.of(row.id),
+    })
+}
+
+fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<Provider>]) -> Model {
+    let routes = routes.iter().filter(|route| route.enabled && route.model_id == row.id).filter_map(|route| {
+        let provider = providers.iter().find(|provider| provider.id == route.provider_id)?;
+        Some(Route {
+            provider: provider.clone(),
+            upstream_name: route.upstream_name.clone(),
+            weight: route.weight,
+            capabilities: Capabilities {
+                tool_call: route.tool_call,
+                structured_output: route.structured_output,
+                image: route.image,
+            },
+        })
+    });
+    Model {
+        name: row.name.clone(),
+        max_output_tokens: row.max_output_tokens.map(i64::unsigned_abs),
+        price: Price::of(row),
+        routes: routes.collect(),
+        created: row.created_at / 1_000_000,
+    }
+}

@@ -1,0 +1,211 @@
+//! What a request asks of this gateway, read from the top level of its body without parsing the rest.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use llm_protocol::{
+    ir::Malformed,
+    splice::{Edit, Members},
+};
+
+use crate::routing::{Needs, Wish};
+
+/// The fields that are this gateway's own, in a body and as a header.
+const PROVIDER: (&str, &str) = ("provider", "x-orchestrator-provider");
+const FALLBACKS: (&str, &str) = ("fallback_providers", "x-orchestrator-fallback");
+const TIMEOUT: (&str, &str) = ("timeout", "x-orchestrator-timeout");
+const RETRIES: (&str, &str) = ("retry_count", "x-orchestrator-retries");
+const STRICT: &str = "x-orchestrator-strict";
+
+/// Greatest `retry_count`.
+const MAX_RETRIES: u32 = 5;
+
+/// A checked request, as far as this gateway must understand it.
+#[derive(Debug)]
+pub struct Asked {
+    pub wish: Wish,
+    pub stream: bool,
+    /// Seconds for the whole request, at least 1.
+    pub timeout: Option<Duration>,
+    /// Further attempts per provider, 0..=5.
+    pub retries: Option<u32>,
+    /// Refuse what a translation would lose.
+    pub strict: bool,
+    /// Takes this gateway's own fields out of the body.
+    pub removals: Vec<Edit>,
+}
+
+impl Asked {
+    /// Reads a body's top level and the headers. A field that is set in both counts as the body has it.
+    pub fn read(members: &Members<'_>, headers: &HeaderMap) -> Result<Self, Malformed> {
+        let model = members
+            .string("model")
+            .filter(|model| !model.is_empty())
+            .ok_or_else(|| Malformed::new("model", "`model` is required and must be a string that is not empty"))?;
+        let mut removals = Vec::new();
+        let provider = provider(members, headers, &mut removals)?;
+        let fallbacks = fallbacks(members, headers, &mut removals)?;
+        let timeout = number(members, headers, TIMEOUT, "a number of seconds, at least 1", &mut removals)?
+            .map(|seconds| match Duration::try_from_secs_f64(seconds) {
+                Ok(timeout) if seconds >= 1.0 => Ok(timeout),
+                _ => Err(wrong(TIMEOUT.0, "a number of seconds, at least 1")),
+            })
+            .transpose()?;
+        let retries = number(members, headers, RETRIES, "a whole number from 0 to 5", &mut removals)?
+            .map(|count| match count as u32 {
+                whole if f64::from(whole) == count && whole <= MAX_RETRIES => Ok(whole),
+                _ => Err(wrong(RETRIES.0, "a whole number from 0 to 5")),
+            })
+            .transpose()?;
+        let stream = match members.get("stream") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(wrong("stream", "true or false")),
+        };
+        let strict = match text(headers, STRICT)? {
+            None => false,
+            Some("true" | "1") => true,
+            Some("false" | "0") => false,
+            Some(_) => return Err(wrong(STRICT, "true or false")),
+        };
+        let wish = Wish { model: model.into_owned(), provider, fallbacks, needs: needs(members) };
+        Ok(Self { wish, stream, timeout, retries, strict, removals })
+    }
+}
+
+/// A provider that is an object is OpenRouter's own field, not this gateway's.
+fn provider(members: &Members<'_>, headers: &HeaderMap, removals: &mut Vec<Edit>) -> Result<Option<String>, Malformed> {
+    if members.get(PROVIDER.0).is_some_and(|value| value.starts_with('{')) {
+        return Ok(text(headers, PROVIDER.1)?.map(str::to_owned));
+    }
+    remove(members, PROVIDER.0, removals);
+    match members.get(PROVIDER.0) {
+        Some(_) => match members.string(PROVIDER.0) {
+            Some(name) if !name.is_empty() => Ok(Some(name.into_owned())),
+            _ => Err(wrong(PROVIDER.0, "a provider's name or type")),
+        },
+        None => Ok(text(headers, PROVIDER.1)?.map(str::to_owned)),
+    }
+}
+
+fn fallbacks(members: &Members<'_>, headers: &HeaderMap, removals: &mut Vec<Edit>) -> Result<Vec<String>, Malformed> {
+    remove(members, FALLBACKS.0, removals);
+    match members.get(FALLBACKS.0) {
+        Some(list) => serde_json::from_str(list).map_err(|_| wrong(FALLBACKS.0, "a list of providers' names or types")),
+        None => Ok(text(headers, FALLBACKS.1)?
+            .map(|list| list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
+            .unwrap_or_default()),
+    }
+}
+
+fn number(
+    members: &Members<'_>,
+    headers: &HeaderMap,
+    (field, header): (&'static str, &str),
+    expected: &str,
+    removals: &mut Vec<Edit>,
+) -> Result<Option<f64>, Malformed> {
+    remove(members, field, removals);
+    let given = match members.get(field) {
+        Some(json) => Some(json),
+        None => text(headers, header)?,
+    };
+    given.map(|text| text.parse::<f64>().map_err(|_| wrong(field, expected))).transpose()
+}
+
+fn remove(members: &Members<'_>, field: &'static str, removals: &mut Vec<Edit>) {
+    if members.contains(field) {
+        removals.push(Edit::remove(field));
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Malformed> {
+    match headers.get(name).map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(value)) => Ok(Some(value.trim()).filter(|value| !value.is_empty())),
+        Some(Err(_)) => Err(wrong(name, "printable ASCII")),
+    }
+}
+
+/// What the model must be able to do. The contents are not parsed: a substring that only a picture has tells enough.
+fn needs(members: &Members<'_>) -> Needs {
+    let messages = members.get("messages").unwrap_or_default();
+    Needs {
+        tool_call: ["tools", "functions"].iter().any(|field| members.get(field).is_some_and(|list| list != "[]")),
+        structured_output: members.get("response_format").is_some_and(|format| format.contains("\"json_schema\"")),
+        image: messages.contains("\"image_url\""),
+    }
+}
+
+fn wrong(field: &str, expected: &str) -> Malformed {
+    Malformed::new(field, format!("`{field}` must be {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str, headers: &[(&'static str, &str)]) -> Result<Asked, Malformed> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        Asked::read(&Members::read(body.as_bytes()).unwrap(), &headers)
+    }
+
+    #[test]
+    fn the_four_fields_are_read_and_taken_out() {
+        let body = r#"{"model":"m","provider":"a","fallback_providers":["b","c"],"timeout":1.5,"retry_count":0,"x":1}"#;
+        let asked = read(body, &[]).unwrap();
+        assert_eq!((asked.wish.provider.as_deref(), asked.wish.fallbacks.len()), (Some("a"), 2));
+        assert_eq!((asked.timeout, asked.retries), (Some(Duration::from_millis(1500)), Some(0)));
+        let left = Members::read(body.as_bytes()).unwrap().edit(&asked.removals);
+        assert_eq!(left, br#"{"model":"m","x":1}"#);
+    }
+
+    #[test]
+    fn headers_say_the_same_and_the_body_wins() {
+        let headers = [
+            ("x-orchestrator-provider", "h"),
+            ("x-orchestrator-fallback", "b, c"),
+            ("x-orchestrator-timeout", "2"),
+            ("x-orchestrator-retries", "3"),
+            ("x-orchestrator-strict", "true"),
+        ];
+        let asked = read(r#"{"model":"m","provider":"a","timeout":null}"#, &headers).unwrap();
+        assert_eq!((asked.wish.provider.as_deref(), asked.wish.fallbacks.len()), (Some("a"), 2));
+        assert_eq!((asked.timeout, asked.retries, asked.strict), (Some(Duration::from_secs(2)), Some(3), true));
+    }
+
+    #[test]
+    fn a_provider_that_is_an_object_is_somebody_elses_field_and_passes() {
+        let asked = read(r#"{"model":"m","provider":{"order":["x"]}}"#, &[]).unwrap();
+        assert!(asked.wish.provider.is_none() && asked.removals.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_field() {
+        for (body, field) in [
+            (r#"{}"#, "model"),
+            (r#"{"model":""}"#, "model"),
+            (r#"{"model":5}"#, "model"),
+            (r#"{"model":"m","provider":5}"#, "provider"),
+            (r#"{"model":"m","fallback_providers":"a"}"#, "fallback_providers"),
+            (r#"{"model":"m","timeout":0.5}"#, "timeout"),
+            (r#"{"model":"m","timeout":"60"}"#, "timeout"),
+            (r#"{"model":"m","retry_count":6}"#, "retry_count"),
+            (r#"{"model":"m","retry_count":1.5}"#, "retry_count"),
+            (r#"{"model":"m","retry_count":-1}"#, "retry_count"),
+            (r#"{"model":"m","stream":"yes"}"#, "stream"),
+        ] {
+            assert_eq!(read(body, &[]).unwrap_err().param, field, "{body}");
+        }
+    }
+
+    #[test]
+    fn needs_are_seen_without_parsing_contents() {
+        let body = r#"{"model":"m","tools":[{}],"response_format":{"type":"json_schema"},"messages":[{"content":[{"type":"image_url"}]}]}"#;
+        assert_eq!(
+            read(body, &[]).unwrap().wish.needs,
+            Needs { tool_call: true, structured_output: true, image: true }
+        );
+        assert_eq!(read(r#"{"model":"m","tools":[],"messages":[]}"#, &[]).unwrap().wish.needs, Needs::default());
+    }
+}

@@ -1,0 +1,110 @@
+//! One try at one target: send, wait, and read as much as it takes to know that there is an answer.
+
+use std::time::SystemTime;
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use llm_protocol::ir::{ApiError, ErrorKind, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::{prepare::Prepared, stream::Upstream};
+use crate::{
+    config::RoutingConfig,
+    upstream::{Client, late, malformed, read_whole, retry_after},
+};
+
+/// What came of an attempt that did not fail.
+pub enum Answer {
+    Whole {
+        /// As the upstream sent it.
+        body: Bytes,
+        response: Response,
+    },
+    /// A stream whose first content has come.
+    Stream(Box<Upstream>),
+}
+
+/// The wait that an error body or a refusing head may take to arrive, at most.
+const ERROR_BODY_LIMIT: usize = 1 << 20;
+
+/// Sends a request and reads the answer: the whole of it, or a stream up to its first content. Whatever fails until
+/// then has reached nobody, so it can be tried elsewhere.
+pub async fn send(
+    client: &Client,
+    prepared: &Prepared,
+    stream: bool,
+    limits: &RoutingConfig,
+    deadline: Instant,
+) -> Result<Answer, ApiError> {
+    let answer = timeout_at(deadline, client.send(prepared.request())).await.map_err(|_| late())??;
+    let (head, body) = answer.into_parts();
+    if !head.status.is_success() {
+        return Err(refused(prepared, head.status.as_u16(), &head.headers, body, deadline).await);
+    }
+    if stream {
+        open(prepared, &head.headers, body, limits, deadline).await
+    } else {
+        whole(prepared, &head.headers, body, limits, deadline).await
+    }
+}
+
+async fn whole(
+    prepared: &Prepared,
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &RoutingConfig,
+    deadline: Instant,
+) -> Result<Answer, ApiError> {
+    if content_type(headers).starts_with("text/event-stream") {
+        return Err(malformed("the provider answered with a stream that was not asked for"));
+    }
+    let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
+    let response = prepared.outbound.decode_response(&body)?;
+    Ok(Answer::Whole { body, response })
+}
+
+async fn open(
+    prepared: &Prepared,
+    headers: &HeaderMap,
+    body: Incoming,
+    limits: &RoutingConfig,
+    deadline: Instant,
+) -> Result<Answer, ApiError> {
+    let kind = content_type(headers);
+    if kind.starts_with("application/json") || kind.starts_with("text/html") {
+        let body = read_whole(body, headers, ERROR_BODY_LIMIT, deadline).await?;
+        // An error inside a 200 tells more than "this is no stream".
+        let told = prepared.outbound.decode_response(&body).err();
+        return Err(told.unwrap_or_else(|| malformed("the provider did not answer with a stream")));
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(malformed("the provider's stream is in an encoding that was not asked for"));
+    }
+    let mut upstream = Upstream::new(body, prepared.outbound.decoder(), limits.max_event_bytes);
+    upstream.hold_until_content(limits.commit_buffer_bytes, deadline).await?;
+    Ok(Answer::Stream(Box::new(upstream)))
+}
+
+async fn refused(prepared: &Prepared, status: u16, headers: &HeaderMap, body: Incoming, deadline: Instant) -> ApiError {
+    if (300..400).contains(&status) {
+        let error = malformed("the provider answered with a redirect, which is not followed");
+        return ApiError { reason: Some("redirect"), upstream_status: Some(status), ..error };
+    }
+    let body = read_whole(body, headers, ERROR_BODY_LIMIT, deadline).await.unwrap_or_default();
+    let mut error = prepared.outbound.decode_error(status, &body);
+    error.upstream_status = Some(status);
+    #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is compared with the time of day")]
+    let now = SystemTime::now();
+    if let Some(wait) = retry_after(headers, now) {
+        error.retry_after = Some(wait);
+    }
+    if status < 300 {
+        error.kind = ErrorKind::Upstream;
+    }
+    error
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,332 @@
+//! The data plane: what happens to a client's request between its arrival and its last byte.
+
+mod asked;
+mod attempt;
+mod auth;
+mod models;
+mod prepare;
+mod record;
+mod relay;
+mod routes;
+mod stream;
+mod turns;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Response, header},
+};
+use bytes::Bytes;
+use llm_protocol::{
+    Inbound, Served,
+    ir::{ApiError, ErrorKind, Losses},
+    splice::Members,
+};
+use tokio::time::{Instant, sleep_until};
+
+use self::{
+    asked::Asked,
+    attempt::Answer,
+    prepare::{Prepared, Source},
+    record::Record,
+    relay::{Deadlines, Relay, Writer},
+    turns::{Backoff, Turn, Turns},
+};
+use crate::{
+    app::App,
+    catalog::Caller,
+    health::{Outcome, Permit},
+    limits::Subject,
+    routing::{self, Target},
+    upstream::{Verdict, blames_upstream, verdict},
+};
+
+pub use routes::router;
+
+/// No rest that a provider asks for lasts longer.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// The life of a request, from a caller who may call to an answer or the error that is one.
+pub async fn handle(
+    app: &Arc<App>,
+    inbound: &'static dyn Inbound,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Bytes,
+    record: &mut Record,
+) -> Result<Response<Body>, ApiError> {
+    let members = Members::read(&body)?;
+    let asked = Asked::read(&members, headers)?;
+    let include_usage = members.get("stream_options").is_some_and(asks_for_usage);
+    record.asked(&asked.wish.model, asked.stream, include_usage);
+    inbound.validate(&members)?;
+    if !caller.may_use(&asked.wish.model) {
+        return Err(ApiError::new(
+            ErrorKind::Forbidden,
+            format!("this API key may not use the model `{}`", asked.wish.model),
+        ));
+    }
+    admit(app, caller)?;
+
+    let catalog = app.catalog();
+    let groups = routing::candidates(&catalog, &asked.wish)?;
+    let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
+    let mut source = Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
+    let won = drive(app, &asked, plan, &mut source, record).await?;
+    Ok(answer(app, inbound, &asked, won, record))
+}
+
+/// Whether `stream_options` asks for the usage.
+fn asks_for_usage(options: &str) -> bool {
+    Members::read(options.as_bytes()).is_ok_and(|options| options.get("include_usage") == Some("true"))
+}
+
+/// Counts the request against the caller's limit.
+fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    let limits = &app.config.limits;
+    match caller.subject {
+        Some(subject) if limits.enabled => {
+            app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| ApiError {
+                retry_after: Some(wait),
+                ..ApiError::new(
+                    ErrorKind::RateLimited,
+                    format!("rate limit of {} requests a minute reached", limits.requests_per_minute),
+                )
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A target that answers.
+struct Won {
+    target: Target,
+    prepared: Prepared,
+    answer: Answer,
+    permit: Permit,
+    /// For the whole request.
+    deadline: Instant,
+}
+
+/// Asks one target after the other until one answers, nobody is left, or time is up.
+async fn drive(
+    app: &App,
+    asked: &Asked,
+    plan: Vec<Target>,
+    source: &mut Source<'_>,
+    record: &mut Record,
+) -> Result<Won, ApiError> {
+    let routing = &app.config.routing;
+    let began = record.began();
+    let deadline = began + asked.timeout.map_or(routing.max_timeout, |timeout| timeout.min(routing.max_timeout));
+    let most = routing.max_retry_count;
+    let mut turns = Turns::new(
+        plan,
+        |target| target.provider.health.admission(),
+        |target| 1 + asked.retries.unwrap_or(target.provider.max_retries).min(most),
+        Backoff { base: routing.backoff_base, max: routing.backoff_max },
+    );
+    let mut failures = Failures::default();
+    loop {
+        let at = match turns.next(Instant::now(), deadline) {
+            Turn::Now(at) => at,
+            Turn::At(at, when) => {
+                sleep_until(when).await;
+                at
+            }
+            Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
+        };
+        let slot = turns.slot(at);
+        let (target, retry) = (slot.target.clone(), slot.is_retry());
+        let prepared = match source.prepare(&target) {
+            Ok(prepared) => prepared,
+            Err(error) if error.kind == ErrorKind::Internal => return Err(error),
+            Err(error) => {
+                // What this target cannot be told another may understand.
+                failures.unsaid.get_or_insert(error);
+                turns.skip(at);
+                continue;
+            }
+        };
+        let provider = &target.provider;
+        let Some(permit) = provider.health.admit(retry || turns.is_last(at)) else {
+            turns.skip(at);
+            continue;
+        };
+        let _retrying = match retry.then(|| provider.health.retries.take()) {
+            Some(None) => {
+                turns.skip(at);
+                continue;
+            }
+            Some(permit) => permit,
+            None => {
+                provider.health.retries.earn();
+                None
+            }
+        };
+        record.attempt(&target);
+        let (until, own) = attempt_deadline(asked, &target, deadline);
+        let sent = match within_rate(app, &target) {
+            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(answer) => {
+                return Ok(Won {
+                    deadline: total(asked, routing.stream_max_duration, began, deadline),
+                    target,
+                    prepared,
+                    answer,
+                    permit,
+                });
+            }
+            Err(error) => {
+                blame(&target, permit, &error, own);
+                tracing::debug!(provider = %target.provider.name, error = %error, reason = error.reason, "An attempt at {} failed", target.provider.name);
+                if verdict(&error) == Verdict::GiveUp {
+                    return Err(error);
+                }
+                turns.failed(at, &error, Instant::now(), rand::random());
+                failures.upstream.push(error);
+            }
+        }
+    }
+}
+
+/// When a stream must be over: by the client's own word, else after the longest time any may take.
+fn total(asked: &Asked, longest: Duration, began: Instant, deadline: Instant) -> Instant {
+    if asked.stream && asked.timeout.is_none() { began + longest } else { deadline }
+}
+
+/// When an attempt must have answered (a stream: with its first content), and whether the provider's own limit says so
+/// rather than the client's.
+fn attempt_deadline(asked: &Asked, target: &Target, deadline: Instant) -> (Instant, bool) {
+    let own = Instant::now() + target.provider.timeout;
+    match asked.timeout {
+        Some(_) => (deadline, own <= deadline),
+        None => (own.min(deadline), true),
+    }
+}
+
+/// Counts an attempt against the provider's own limit.
+fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
+    let Some(limit) = target.provider.rate_limit else { return Ok(()) };
+    app.limits.admit(Subject::Provider(target.provider.id), limit).map_err(|wait| ApiError {
+        retry_after: Some(wait),
+        ..ApiError::new(ErrorKind::RateLimited, format!("provider `{}` is at its rate limit", target.provider.name))
+    })
+}
+
+/// Tells the provider's health what it must know of a failed attempt. `own` says that a passed deadline was the
+/// provider's limit: a client that waits only briefly says nothing about the provider.
+fn blame(target: &Target, permit: Permit, error: &ApiError, own: bool) {
+    if let Some(wait) = error.retry_after {
+        target.provider.health.rest(wait.min(LONGEST_REST));
+    }
+    match error.kind {
+        ErrorKind::UpstreamAuth | ErrorKind::QuotaExceeded => permit.settle(&Outcome::Refusal(error.message.clone())),
+        ErrorKind::Timeout if !own => drop(permit),
+        _ if blames_upstream(error) => permit.settle(&Outcome::Failure(error.message.clone())),
+        // It answered: the request was wrong, not the provider.
+        _ if verdict(error) == Verdict::GiveUp => permit.settle(&Outcome::Success { latency: Duration::ZERO }),
+        _ => drop(permit),
+    }
+}
+
+/// Why nobody answered.
+#[derive(Default)]
+struct Failures {
+    upstream: Vec<ApiError>,
+    /// Why a target could not be asked at all.
+    unsaid: Option<ApiError>,
+}
+
+impl Failures {
+    /// The error that tells the client most: the last real failure; "too often" only if everybody said so.
+    fn verdict(mut self, late: bool) -> ApiError {
+        let limited = |error: &ApiError| error.kind == ErrorKind::RateLimited;
+        if !self.upstream.is_empty() && self.upstream.iter().all(limited) {
+            let wait = self.upstream.iter().filter_map(|error| error.retry_after).min();
+            let last = self.upstream.pop().expect("checked to hold one");
+            return ApiError { retry_after: wait.or(last.retry_after), ..last };
+        }
+        let telling = |error: &ApiError| !limited(error) && error.kind != ErrorKind::NotFound;
+        let at = self.upstream.iter().rposition(telling).or(self.upstream.len().checked_sub(1));
+        match (at, self.unsaid) {
+            (Some(at), _) => self.upstream.swap_remove(at),
+            (None, Some(unsaid)) => unsaid,
+            (None, None) if late => crate::upstream::late(),
+            (None, None) => ApiError {
+                retry_after: Some(Duration::from_secs(1)),
+                ..ApiError::new(ErrorKind::Unavailable, "no provider can serve the request now")
+            },
+        }
+    }
+}
+
+fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, record: &mut Record) -> Response<Body> {
+    let Won { target, prepared, answer, permit, deadline } = won;
+    let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
+    record.lost(&prepared.losses);
+    let body = match answer {
+        Answer::Whole { body, mut response } => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(usage) = response.usage {
+                record.used(usage);
+            }
+            let served = Served { provider: target.provider.name.to_string(), latency_ms: record.elapsed_ms() };
+            let body = if prepared.same {
+                inbound.sign_response(body, &served)
+            } else {
+                if let Some(custom) = &prepared.custom {
+                    custom.response(&mut response);
+                }
+                inbound.encode_response(&response, &record.envelope(), &served).into()
+            };
+            permit.settle(&Outcome::Success { latency: record.elapsed() });
+            record.succeed();
+            Body::from(body)
+        }
+        Answer::Stream(upstream) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+            record.first_content();
+            let routing = &app.config.routing;
+            let deadlines = Deadlines {
+                idle: asked.timeout.unwrap_or(routing.stream_idle_timeout),
+                total: deadline,
+                keep_alive: routing.keep_alive_interval,
+            };
+            let name = target.provider.name.clone();
+            let writer = if prepared.same {
+                Writer::Same(inbound.passthrough(&record.envelope()))
+            } else {
+                Writer::Other(inbound.encoder(record.envelope()), prepared.custom)
+            };
+            Relay::new(*upstream, writer, deadlines, name, permit, record.hand_over()).into_body()
+        }
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Who answered, after how many attempts, and what could not be said.
+fn served_headers(target: &Target, attempts: i64, losses: &Losses) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    let mut tell = |name: &'static str, value: &str| {
+        // A name that cannot stand in a header is left out rather than changed.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    tell("x-orchestrator-provider", &target.provider.name);
+    tell("x-orchestrator-model", &target.model);
+    tell("x-orchestrator-attempts", &attempts.to_string());
+    if !losses.is_empty() {
+        tell("x-orchestrator-dropped", &losses.paths());
+    }
+    headers
+}

@@ -1,0 +1,199 @@
+//! The one outcome of one request: its row in the log, its line in the log file, its place in the metrics.
+
+use std::{sync::Arc, time::Duration};
+
+use llm_protocol::{
+    Envelope,
+    ir::{ApiError, Event, Losses, Usage},
+};
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
+
+/// The status that a request gets in the log when its client left. No client ever sees it.
+const CLIENT_CLOSED: u16 = 499;
+
+/// A request that is under way. Dropped before it was settled, it is the record of a client that left.
+pub struct Record {
+    inner: Option<Box<Inner>>,
+}
+
+struct Inner {
+    app: Arc<App>,
+    began: Instant,
+    row: LogRow,
+    usage: Option<Usage>,
+    price: Option<crate::pricing::Price>,
+    include_usage: bool,
+}
+
+impl Record {
+    /// Begins the record of a request that has just come in.
+    pub fn begin(app: Arc<App>, row: LogRow) -> Self {
+        let inner = Inner { app, began: Instant::now(), row, usage: None, price: None, include_usage: false };
+        Self { inner: Some(Box::new(inner)) }
+    }
+
+    /// Takes the request over to somebody else, who settles it.
+    pub fn hand_over(&mut self) -> Self {
+        Self { inner: self.inner.take() }
+    }
+
+    pub fn asked(&mut self, model: &str, stream: bool, include_usage: bool) {
+        self.with(|inner| {
+            inner.row.model = Some(model.to_owned());
+            inner.row.stream = stream;
+            inner.include_usage = include_usage;
+        });
+    }
+
+    pub fn called_by(&mut self, caller: &Caller) {
+        self.with(|inner| {
+            inner.row.key_id = caller.key_id;
+            inner.row.key_name.clone_from(&caller.key_name);
+        });
+    }
+
+    /// An attempt at `target` begins.
+    pub fn attempt(&mut self, target: &Target) {
+        self.with(|inner| {
+            inner.row.attempts += 1;
+            inner.row.provider_id = Some(target.provider.id);
+            inner.row.provider_name = Some(target.provider.name.to_string());
+            inner.row.provider_type = Some(target.provider.kind.name.to_owned());
+            inner.row.upstream_model = Some(target.model.clone());
+            inner.price = target.configured.as_ref().and_then(|model| model.price.clone());
+        });
+    }
+
+    pub fn attempts(&self) -> i64 {
+        self.inner.as_ref().map_or(0, |inner| inner.row.attempts)
+    }
+
+    pub fn lost(&mut self, losses: &Losses) {
+        if !losses.is_empty() {
+            self.with(|inner| {
+                inner.app.metrics.fields_dropped(losses.iter().count() as u64);
+                inner.row.dropped = Some(losses.paths());
+            });
+        }
+    }
+
+    /// Notes what an event tells about tokens.
+    pub fn observe(&mut self, event: &Event) {
+        if let Event::Usage(usage) = event {
+            self.used(*usage);
+        }
+    }
+
+    pub fn used(&mut self, usage: Usage) {
+        self.with(|inner| inner.usage = Some(usage));
+    }
+
+    /// The first content is on its way to the client.
+    pub fn first_content(&mut self) {
+        self.with(|inner| inner.row.ttft_ms = Some(inner.began.elapsed().as_millis() as i64));
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.inner.as_ref().map_or(Duration::ZERO, |inner| inner.began.elapsed())
+    }
+
+    pub fn elapsed_ms(&self) -> u64 {
+        self.elapsed().as_millis() as u64
+    }
+
+    pub fn began(&self) -> Instant {
+        self.inner.as_ref().map_or_else(Instant::now, |inner| inner.began)
+    }
+
+    pub fn request_id(&self) -> &str {
+        self.inner.as_ref().map_or("", |inner| &inner.row.request_id)
+    }
+
+    /// What an answer is wrapped in.
+    pub fn envelope(&self) -> Envelope {
+        let row = self.inner.as_ref().map(|inner| (&inner.row, inner.include_usage));
+        Envelope {
+            request_id: row.map_or_else(String::new, |(row, _)| row.request_id.clone()),
+            created: (clock::now_micros() / 1_000_000).unsigned_abs(),
+            model: row.and_then(|(row, _)| row.model.clone()).unwrap_or_default(),
+            include_usage: row.is_some_and(|(_, include_usage)| include_usage),
+        }
+    }
+
+    /// The client got, or is about to get, a complete answer.
+    pub fn succeed(&mut self) {
+        self.settle(200, None);
+    }
+
+    /// The client got an error, as its answer or in its stream.
+    pub fn fail(&mut self, error: &ApiError) {
+        self.settle(error.status(), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+    }
+
+    fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
+        let Some(inner) = self.inner.take() else { return };
+        let Inner { app, began, mut row, usage, price, .. } = *inner;
+        row.status_code = i64::from(status);
+        row.latency_ms = began.elapsed().as_millis() as i64;
+        if let Some((code, message)) = error {
+            row.error_code = Some(code.to_owned());
+            row.error_message = Some(message.chars().take(500).collect());
+        }
+        if let Some(usage) = usage {
+            let model = row.upstream_model.as_deref().unwrap_or_default();
+            row.cost = match price {
+                Some(price) => price.cost(&usage),
+                None => app.prices.cost_at(row.provider_type.as_deref().unwrap_or_default(), model, &usage),
+            };
+            count(&mut row, &usage);
+        }
+        app.metrics.request(&row);
+        info!(
+            request_id = row.request_id,
+            status,
+            method = row.method,
+            path = row.endpoint,
+            model = row.model,
+            provider = row.provider_name,
+            stream = row.stream,
+            attempts = row.attempts,
+            latency_ms = row.latency_ms,
+            ttft_ms = row.ttft_ms,
+            prompt_tokens = row.prompt_tokens,
+            completion_tokens = row.completion_tokens,
+            key = row.key_name,
+            error = row.error_code,
+            "{} {} {status} {} ms",
+            row.method,
+            row.endpoint,
+            row.latency_ms,
+        );
+        app.journal.record(row);
+    }
+
+    fn with(&mut self, change: impl FnOnce(&mut Inner)) {
+        if let Some(inner) = &mut self.inner {
+            change(inner);
+        }
+    }
+}
+
+/// Writes down what an answer took.
+fn count(row: &mut LogRow, usage: &Usage) {
+    let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
+    row.prompt_tokens = tokens(usage.input);
+    row.completion_tokens = tokens(usage.output);
+    row.total_tokens = tokens(usage.total());
+    row.cached_tokens = tokens(usage.cache_read);
+    row.cache_write_tokens = tokens(usage.cache_write);
+    row.reasoning_tokens = usage.reasoning.and_then(tokens);
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.settle(CLIENT_CLOSED, Some(("client_closed", "the client closed the connection")));
+    }
+}

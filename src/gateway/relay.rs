@@ -1,0 +1,203 @@
+//! From the upstream's stream to the client's: what was held back first, then every event as it comes, then an end in
+//! the client's own protocol, whatever happened upstream.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use llm_protocol::{
+    Passthrough, Served, StreamEncoder,
+    ir::{ApiError, CustomCalls, ErrorKind, Event},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    record::Record,
+    stream::{Step, Upstream},
+};
+use crate::{
+    health::{Outcome, Permit},
+    http::error::context,
+    upstream::{blames_upstream, late},
+};
+
+/// The deadlines of a stream that has begun.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Between two pieces of it.
+    pub idle: Duration,
+    /// For the whole.
+    pub total: Instant,
+    /// A comment is sent when so long nothing else was, so that nobody in between takes the connection for dead.
+    pub keep_alive: Duration,
+}
+
+/// How frames become the client's bytes.
+pub enum Writer {
+    /// Both sides speak the same protocol.
+    Same(Box<dyn Passthrough>),
+    /// The free-text tools among the calls are told apart on the way.
+    Other(Box<dyn StreamEncoder>, Option<CustomCalls>),
+}
+
+/// One running stream. Dropping it closes the upstream's connection, settles the record and gives back all it holds.
+pub struct Relay {
+    upstream: Upstream,
+    writer: Writer,
+    deadlines: Deadlines,
+    ready: VecDeque<Bytes>,
+    over: bool,
+    /// When the upstream last sent something, and when the client last got something.
+    heard: Instant,
+    told: Instant,
+    served_by: Arc<str>,
+    permit: Option<Permit>,
+    record: Record,
+}
+
+impl Relay {
+    pub fn new(
+        upstream: Upstream,
+        writer: Writer,
+        deadlines: Deadlines,
+        served_by: Arc<str>,
+        permit: Permit,
+        record: Record,
+    ) -> Self {
+        Self {
+            upstream,
+            writer,
+            deadlines,
+            ready: VecDeque::new(),
+            over: false,
+            heard: Instant::now(),
+            told: Instant::now(),
+            served_by,
+            permit: Some(permit),
+            record,
+        }
+    }
+
+    /// The client's body.
+    pub fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(self, |mut relay| async move {
+            relay.next().await.map(|piece| (Ok::<_, Infallible>(piece), relay))
+        }))
+    }
+
+    /// The next bytes for the client; `None` after the last.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                self.told = Instant::now();
+                return Some(piece);
+            }
+            if self.over {
+                return None;
+            }
+            let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
+            let keep_alive = self.told + self.deadlines.keep_alive;
+            match timeout_at(deadline.min(keep_alive), self.upstream.next()).await {
+                Ok(Ok(Some(step))) => {
+                    self.heard = Instant::now();
+                    self.forward(step);
+                }
+                Ok(Ok(None)) => self.end(),
+                Ok(Err(error)) => self.fail(error),
+                Err(_) if keep_alive < deadline => {
+                    self.ready.push_back(Bytes::from_static(b": keep-alive\n\n"));
+                }
+                Err(_) => {
+                    let message = "the provider's stream stood still for too long";
+                    let error = ApiError { message: message.into(), reason: Some("stalled"), ..late() };
+                    self.fail(error);
+                }
+            }
+        }
+    }
+
+    fn forward(&mut self, step: Step) {
+        for event in &step.events {
+            self.record.observe(event);
+        }
+        match (&mut self.writer, step) {
+            (Writer::Same(_), Step { error: Some(error), .. }) if error.reason != Some("malformed") => self.fail(error),
+            (Writer::Same(writer), Step { frame: Some(frame), .. }) => {
+                // A frame that only our observer cannot read is the client's to judge.
+                let mut out = Vec::with_capacity(1);
+                writer.push(frame, &mut out);
+                self.ready.extend(out);
+            }
+            (Writer::Same(_), _) => {}
+            (Writer::Other(writer, custom), step) => {
+                let mut out = Vec::new();
+                for event in tell_apart(custom, step.events) {
+                    writer.push(&event, &mut out);
+                }
+                self.push(out);
+                if let Some(error) = step.error {
+                    self.fail(error);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        let served = Served { provider: self.served_by.to_string(), latency_ms: self.record.elapsed_ms() };
+        match &mut self.writer {
+            Writer::Same(writer) => {
+                let mut out = Vec::new();
+                writer.end(&served, &mut out);
+                self.ready.extend(out);
+            }
+            Writer::Other(writer, _) => {
+                let mut out = Vec::new();
+                writer.end(&served, &mut out);
+                self.push(out);
+            }
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.settle(&Outcome::Success { latency: self.record.elapsed() });
+        }
+        self.record.succeed();
+    }
+
+    fn fail(&mut self, error: ApiError) {
+        self.over = true;
+        let told = context(self.record.request_id());
+        match &mut self.writer {
+            Writer::Same(writer) => {
+                let mut out = Vec::new();
+                writer.fail(&error, &told, &mut out);
+                self.ready.extend(out);
+            }
+            Writer::Other(writer, _) => {
+                let mut out = Vec::new();
+                writer.fail(&error, &told, &mut out);
+                self.push(out);
+            }
+        }
+        // A total that the client set is no fault of the provider's.
+        let blamed =
+            blames_upstream(&error) && (error.kind != ErrorKind::Timeout || Instant::now() < self.deadlines.total);
+        if let Some(permit) = self.permit.take().filter(|_| blamed) {
+            permit.settle(&Outcome::Failure(error.message.clone()));
+        }
+        self.record.fail(&error);
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.ready.push_back(bytes.into());
+        }
+    }
+}
+
+fn tell_apart(custom: &mut Option<CustomCalls>, events: Vec<Event>) -> Vec<Event> {
+    let Some(custom) = custom else { return events };
+    let mut told = Vec::with_capacity(events.len() + 1);
+    events.into_iter().for_each(|event| custom.event(event, &mut told));
+    told
+}

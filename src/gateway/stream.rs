@@ -1,0 +1,125 @@
+//! An upstream's stream: frames, the events they mean, and the first of them held back until there is content.
+
+use std::collections::VecDeque;
+
+use hyper::body::Incoming;
+use llm_protocol::{
+    StreamDecoder,
+    ir::{ApiError, Event, Grammar},
+    sse::{Frame, Framer},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::upstream::{Pieces, late, malformed, truncated};
+
+/// One step of a stream.
+#[derive(Debug)]
+pub struct Step {
+    /// `None` where the upstream closed.
+    pub frame: Option<Frame>,
+    /// What it means; possibly nothing.
+    pub events: Vec<Event>,
+    /// A frame that makes no sense, or the upstream's own error.
+    pub error: Option<ApiError>,
+}
+
+/// A stream that is being read.
+pub struct Upstream {
+    pieces: Pieces,
+    framer: Framer,
+    decoder: Box<dyn StreamDecoder>,
+    grammar: Grammar,
+    /// Read and not handed on yet.
+    held: VecDeque<Step>,
+    closed: bool,
+    over: bool,
+}
+
+impl Upstream {
+    pub fn new(body: Incoming, decoder: Box<dyn StreamDecoder>, max_event_bytes: usize) -> Self {
+        Self {
+            pieces: Pieces::new(body),
+            framer: Framer::new(max_event_bytes),
+            decoder,
+            grammar: Grammar::default(),
+            held: VecDeque::new(),
+            closed: false,
+            over: false,
+        }
+    }
+
+    /// Reads until the answer has content, or has ended well without any, or `bound` bytes have come. Until then nothing
+    /// was promised to the client, so that an error can still be somebody else's answer.
+    pub async fn hold_until_content(&mut self, bound: usize, deadline: Instant) -> Result<(), ApiError> {
+        let mut bytes = 0;
+        loop {
+            let Some(step) = timeout_at(deadline, self.read()).await.map_err(|_| late())?? else {
+                return if self.held.is_empty() { Err(truncated()) } else { Ok(()) };
+            };
+            if let Some(error) = step.error {
+                return Err(error);
+            }
+            bytes += step.frame.as_ref().map_or(0, |frame| frame.raw.len());
+            let content = step.events.iter().any(|event| matches!(event, Event::Open(_) | Event::Finish(_)));
+            self.held.push_back(step);
+            if content || bytes > bound {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next step, held back or new; `None` after the end. Can be dropped while it waits without losing anything.
+    pub async fn next(&mut self) -> Result<Option<Step>, ApiError> {
+        match self.held.pop_front() {
+            Some(step) => Ok(Some(step)),
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Step>, ApiError> {
+        loop {
+            if self.over {
+                return Ok(None);
+            }
+            let frame = self.framer.next_frame();
+            let frame =
+                frame.map_err(|too_long| malformed(&format!("an event is longer than {} bytes", too_long.limit)))?;
+            if let Some(frame) = frame {
+                return Ok(Some(self.decode(frame)));
+            }
+            if self.closed {
+                return self.end().map(Some);
+            }
+            match self.pieces.next().await? {
+                Some(piece) => self.framer.push(&piece),
+                None => self.closed = true,
+            }
+        }
+    }
+
+    fn decode(&mut self, frame: Frame) -> Step {
+        let mut events = Vec::new();
+        let error = self.decoder.push(&frame, &mut events).err();
+        self.check(&events);
+        Step { frame: Some(frame), events, error }
+    }
+
+    /// The upstream closed: what is left in the framer is one last frame, then the decoder says whether that was the end.
+    fn end(&mut self) -> Result<Step, ApiError> {
+        if let Some(frame) = self.framer.finish() {
+            return Ok(self.decode(frame));
+        }
+        self.over = true;
+        let mut events = Vec::new();
+        self.decoder.end(&mut events)?;
+        self.check(&events);
+        Ok(Step { frame: None, events, error: None })
+    }
+
+    fn check(&mut self, events: &[Event]) {
+        for event in events {
+            let accepted = self.grammar.accept(event);
+            debug_assert!(accepted.is_ok(), "{accepted:?}: {event:?}");
+        }
+    }
+}

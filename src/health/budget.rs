@@ -1,0 +1,69 @@
+//! How often one provider may be asked again: retries are at most a fifth of its requests, and three at once always.
+//!
+//! Without a budget every client's request becomes several at the very moment a provider cannot cope with one.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// Retries earned by one request.
+const EARNED: f64 = 0.2;
+/// Retries that can be saved up.
+const SAVED: f64 = 20.0;
+/// Retries that may run at once whatever was earned.
+const FLOOR: u32 = 3;
+
+#[derive(Clone, Debug, Default)]
+pub struct RetryBudget {
+    earned: Arc<Mutex<f64>>,
+    running: Arc<AtomicU32>,
+}
+
+impl RetryBudget {
+    /// A first attempt was made.
+    pub fn earn(&self) {
+        let mut earned = self.earned.lock().unwrap_or_else(PoisonError::into_inner);
+        *earned = (*earned + EARNED).min(SAVED);
+    }
+
+    /// Takes leave to retry, for as long as the permit lives.
+    pub fn take(&self) -> Option<RetryPermit> {
+        if self.running.load(Ordering::Relaxed) >= FLOOR {
+            let mut earned = self.earned.lock().unwrap_or_else(PoisonError::into_inner);
+            if *earned < 1.0 {
+                return None;
+            }
+            *earned -= 1.0;
+        }
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Some(RetryPermit(self.running.clone()))
+    }
+}
+
+/// One running retry.
+#[derive(Debug)]
+pub struct RetryPermit(Arc<AtomicU32>);
+
+impl Drop for RetryPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_may_run_at_once_and_more_must_have_been_earned() {
+        let budget = RetryBudget::default();
+        let running: Vec<_> = (0..3).map(|_| budget.take().unwrap()).collect();
+        assert!(budget.take().is_none());
+        (0..5).for_each(|_| budget.earn());
+        let fourth = budget.take();
+        assert!(fourth.is_some() && budget.take().is_none());
+        drop(running);
+        assert!(budget.take().is_some());
+    }
+}

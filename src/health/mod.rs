@@ -1,0 +1,172 @@
+//! Who can be asked: one record of each provider's recent outcomes, which outlives every change of configuration.
+
+mod breaker;
+mod budget;
+pub mod probe;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+pub use breaker::{Admission, Policy, State};
+pub use budget::{RetryBudget, RetryPermit};
+use tokio::time::Instant;
+
+use crate::clock;
+
+/// The health of all providers, by their ids.
+#[derive(Debug)]
+pub struct Health {
+    policy: Policy,
+    providers: RwLock<HashMap<i64, Arc<ProviderHealth>>>,
+}
+
+impl Health {
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, providers: RwLock::default() }
+    }
+
+    /// The record of one provider, begun if there is none.
+    pub fn of(&self, provider: i64) -> Arc<ProviderHealth> {
+        let known = self.providers.read().unwrap_or_else(PoisonError::into_inner).get(&provider).cloned();
+        known.unwrap_or_else(|| {
+            let mut providers = self.providers.write().unwrap_or_else(PoisonError::into_inner);
+            providers.entry(provider).or_insert_with(|| Arc::new(ProviderHealth::new(self.policy))).clone()
+        })
+    }
+
+    /// Forgets providers that are no more.
+    pub fn retain(&self, keep: impl Fn(i64) -> bool) {
+        self.providers.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(*id));
+    }
+}
+
+/// The health of one provider.
+#[derive(Debug)]
+pub struct ProviderHealth {
+    breaker: Mutex<breaker::Breaker>,
+    told: Mutex<Told>,
+    /// How often the provider may be asked again after it failed.
+    pub retries: RetryBudget,
+}
+
+/// What operators are shown besides the state.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// Moving average, milliseconds.
+    response_ms: Option<f64>,
+    /// Microseconds since the epoch.
+    last_check: Option<i64>,
+    last_error: Option<String>,
+}
+
+/// One provider's health as the admin API shows it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub state: State,
+    /// Moving average of whole answers and probes, milliseconds.
+    pub response_time_ms: Option<f64>,
+    pub consecutive_failures: u32,
+    /// Of the requests in the window, 0..=100; `None` without requests.
+    pub success_rate: Option<f64>,
+    /// Microseconds since the epoch.
+    pub last_check: Option<i64>,
+    pub last_error: Option<String>,
+}
+
+/// How an attempt ended, as far as the provider is to blame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Success {
+        latency: Duration,
+    },
+    /// The provider failed.
+    Failure(String),
+    /// The provider will not serve until somebody acts: it refused our key, or its quota is spent.
+    Refusal(String),
+}
+
+impl ProviderHealth {
+    fn new(policy: Policy) -> Self {
+        Self {
+            breaker: Mutex::new(breaker::Breaker::new(policy)),
+            told: Mutex::default(),
+            retries: RetryBudget::default(),
+        }
+    }
+
+    /// Whether the provider may be asked now, without taking anything.
+    pub fn admission(&self) -> Admission {
+        self.breaker().admission(Instant::now())
+    }
+
+    /// Takes leave to ask. A provider on probation gives it to one request at a time; `force` takes it anyway.
+    pub fn admit(self: &Arc<Self>, force: bool) -> Option<Permit> {
+        let probing = self.breaker().admit(Instant::now(), force)?;
+        Some(Permit { health: self.clone(), probing, settled: false })
+    }
+
+    /// The provider asked to be left alone for a while. A shorter rest never shortens a longer one.
+    pub fn rest(&self, wait: Duration) {
+        self.breaker().rest(Instant::now() + wait);
+    }
+
+    pub fn view(&self) -> View {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let breaker = self.breaker();
+        View {
+            state: breaker.state(Instant::now()),
+            response_time_ms: told.response_ms,
+            consecutive_failures: breaker.consecutive_failures(),
+            success_rate: breaker.success_rate(Instant::now()),
+            last_check: told.last_check,
+            last_error: told.last_error,
+        }
+    }
+
+    /// Notes how an attempt or a probe ended.
+    pub fn note(&self, outcome: &Outcome) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.last_check = Some(clock::now_micros());
+        match outcome {
+            Outcome::Success { latency } => {
+                let latency = latency.as_secs_f64() * 1000.0;
+                told.response_ms = Some(told.response_ms.map_or(latency, |average| average * 0.8 + latency * 0.2));
+            }
+            Outcome::Failure(why) | Outcome::Refusal(why) => told.last_error = Some(why.clone()),
+        }
+        drop(told);
+        self.breaker().on(outcome, Instant::now(), rand::random());
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, breaker::Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave to ask a provider once. Dropped without an outcome it says nothing about the provider: the client left, or the
+/// fault was its own.
+#[derive(Debug)]
+pub struct Permit {
+    health: Arc<ProviderHealth>,
+    probing: bool,
+    settled: bool,
+}
+
+impl Permit {
+    /// Says how the attempt ended.
+    pub fn settle(mut self, outcome: &Outcome) {
+        self.settled = true;
+        self.health.note(outcome);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.probing && !self.settled {
+            self.health.breaker().release_probe();
+        }
+    }
+}

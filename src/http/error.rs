@@ -1,0 +1,68 @@
+//! Errors as HTTP answers, in the one JSON shape of everything that has no protocol of its own.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use llm_protocol::{
+    ErrorContext, Inbound,
+    ir::{ApiError, ErrorKind},
+    openai_chat::OpenAiChat,
+};
+
+use crate::clock;
+
+/// The body and headers of `error`, in `inbound`'s shape. `request_id` is the value of the `X-Request-ID` header.
+pub fn respond(inbound: &dyn Inbound, error: &ApiError, request_id: &str) -> Response<Body> {
+    let body = inbound.encode_error(error, &context(request_id));
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match error.kind {
+        ErrorKind::Unauthorized => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ErrorKind::RateLimited | ErrorKind::QuotaExceeded | ErrorKind::Unavailable | ErrorKind::Overloaded => {
+            let seconds = error.retry_after.map_or(1, |wait| wait.as_secs_f64().ceil().clamp(1.0, 86_400.0) as u64);
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        _ => {}
+    }
+    response
+}
+
+/// What an error body tells besides the error.
+pub fn context(request_id: &str) -> ErrorContext {
+    ErrorContext { request_id: request_id.to_owned(), timestamp: clock::rfc3339(clock::now_micros()) }
+}
+
+/// An error of a handler outside the client protocols; becomes an answer once the request's id is known.
+#[derive(Debug, Clone)]
+pub struct Failure(pub ApiError);
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+/// The middleware that gives every request its id replaces this placeholder by [`respond`]: handlers need not know the id.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives a handler's [`Failure`], if `response` holds one, its body.
+pub fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
+    let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() else { return response };
+    let mut completed = respond(&OpenAiChat, &error, request_id);
+    // What the layers in between have added, such as who may read the answer, holds for the error too.
+    completed.headers_mut().extend(std::mem::take(response.headers_mut()));
+    completed
+}

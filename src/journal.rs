@@ -1,0 +1,184 @@
+//! The way of log rows into the store: a bounded queue and one writer, so that no request ever waits for the database.
+//!
+//! What does not fit is dropped and counted. Rows wait in memory for at most the flush interval while the database is
+//! well; while it is not, they wait until the queue is full.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc::{Receiver, Sender, channel},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{LogRow, Store, StoreError};
+
+/// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How much the journal holds, and how it hands rows on.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Rows that may wait.
+    pub capacity: usize,
+    /// Rows a transaction.
+    pub batch: usize,
+    /// How long a row waits for others to share its transaction.
+    pub flush_interval: Duration,
+}
+
+/// The queue's near end.
+pub struct Journal {
+    sender: Mutex<Option<Sender<LogRow>>>,
+    counts: Arc<Counts>,
+    /// Cancelled when there is no more time to write what is left.
+    abandon: CancellationToken,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    dropped: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+impl Counts {
+    fn settle(&self, rows: usize, into: &AtomicU64) {
+        self.waiting.fetch_sub(rows, Ordering::Relaxed);
+        into.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+}
+
+impl Journal {
+    /// Starts the writer.
+    pub fn start(store: Store, settings: Settings) -> Self {
+        let (sender, receiver) = channel(settings.capacity.max(1));
+        let counts = Arc::new(Counts::default());
+        let abandon = CancellationToken::new();
+        let writer = Writer { store, settings, receiver, counts: counts.clone(), abandon: abandon.clone() };
+        let writer = tokio::spawn(writer.run());
+        Self { sender: Mutex::new(Some(sender)), counts, abandon, writer: Mutex::new(Some(writer)) }
+    }
+
+    /// Queues a row, or drops it if the queue is full or closed. Never waits.
+    pub fn record(&self, row: LogRow) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        // Counted before it is sent, lest the writer settles it first.
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        if sender.as_ref().is_none_or(|sender| sender.try_send(row).is_err()) {
+            self.counts.settle(1, &self.counts.dropped);
+        }
+    }
+
+    /// Rows that are in the database.
+    pub fn written(&self) -> u64 {
+        self.counts.written.load(Ordering::Relaxed)
+    }
+
+    /// Rows that are lost.
+    pub fn dropped(&self) -> u64 {
+        self.counts.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Rows that are neither yet.
+    pub fn depth(&self) -> usize {
+        self.counts.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more rows and writes those that wait, within `deadline`; what is left after it counts as dropped. Says
+    /// whether nothing had to be left.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut writer) = writer else { return true };
+        if timeout(deadline, &mut writer).await.is_ok() {
+            return true;
+        }
+        self.abandon.cancel();
+        if timeout(Duration::from_secs(1), &mut writer).await.is_err() {
+            writer.abort();
+        }
+        let left = self.depth();
+        self.counts.settle(left, &self.counts.dropped);
+        left == 0
+    }
+}
+
+/// The queue's far end.
+struct Writer {
+    store: Store,
+    settings: Settings,
+    receiver: Receiver<LogRow>,
+    counts: Arc<Counts>,
+    abandon: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let abandon = self.abandon.clone();
+        abandon.run_until_cancelled(async { while self.write_batch().await {} }).await;
+    }
+
+    /// Collects rows and writes them, however long that takes. False when no more will come.
+    async fn write_batch(&mut self) -> bool {
+        let mut rows = Vec::with_capacity(self.settings.batch.max(1));
+        let Some(first) = self.receiver.recv().await else { return false };
+        rows.push(first);
+        let flush_at = Instant::now() + self.settings.flush_interval;
+        while rows.len() < self.settings.batch {
+            match tokio::time::timeout_at(flush_at, self.receiver.recv()).await {
+                Ok(Some(row)) => rows.push(row),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.write(&rows).await;
+        true
+    }
+
+    async fn write(&self, rows: &[LogRow]) {
+        match self.write_patiently(rows).await {
+            Ok(()) => self.counts.settle(rows.len(), &self.counts.written),
+            Err(error) => {
+                tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
+                self.write_one_by_one(rows).await;
+            }
+        }
+    }
+
+    async fn write_one_by_one(&self, rows: &[LogRow]) {
+        for row in rows {
+            match self.write_patiently(std::slice::from_ref(row)).await {
+                Ok(()) => self.counts.settle(1, &self.counts.written),
+                Err(error) => {
+                    tracing::error!(%error, request_id = %row.request_id, "The request log refused a row: it is lost");
+                    self.counts.settle(1, &self.counts.dropped);
+                }
+            }
+        }
+    }
+
+    /// Tries until it works or fails for a reason that will not pass.
+    async fn write_patiently(&self, rows: &[LogRow]) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store.insert_logs(rows).await {
+                Err(error) if error.is_passing() => {
+                    let waiting = self.counts.waiting.load(Ordering::Relaxed);
+                    tracing::warn!(%error, waiting, "The request log cannot be written; trying again in {pause:?}");
+                }
+                other => return other,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Which kinds of provider there are: what each is reached by, and as whom.
+//!
+//! A kind is a row of data. What differs beyond data, such as signing a request, would be a file of its own here.
+
+mod compatible;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use llm_protocol::{ProtocolId, models::matches};
+use secrecy::{ExposeSecret, SecretString};
+
+/// What all providers of one type have in common.
+#[derive(Debug)]
+pub struct Kind {
+    /// The `type` in the admin API.
+    pub name: &'static str,
+    /// What its API speaks.
+    pub protocol: ProtocolId,
+    /// Where it is, if it is one service; else the operator must say.
+    pub base_url: Option<&'static str>,
+    /// The path segment put behind a base URL that names no version.
+    pub version: &'static str,
+    pub auth: Auth,
+    /// Patterns of the model names it is known for, for when its own list cannot be had.
+    pub known_models: &'static [&'static str],
+}
+
+/// How a provider's key is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `x-api-key`, and the API version that goes with it.
+    Anthropic,
+    /// `x-goog-api-key`: a header, since a key in a URL ends up in logs.
+    Google,
+}
+
+const OPENAI: Kind = Kind {
+    name: "openai",
+    protocol: ProtocolId::OpenAiChat,
+    base_url: Some("https://api.openai.com/v1"),
+    version: "v1",
+    auth: Auth::Bearer,
+    known_models: &["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "text-embedding-*", "ft:gpt-*"],
+};
+
+const ANTHROPIC: Kind = Kind {
+    name: "anthropic",
+    protocol: ProtocolId::Anthropic,
+    base_url: Some("https://api.anthropic.com/v1"),
+    version: "v1",
+    auth: Auth::Anthropic,
+    known_models: &["claude-*"],
+};
+
+const GEMINI: Kind = Kind {
+    name: "gemini",
+    protocol: ProtocolId::Gemini,
+    base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    version: "v1beta",
+    auth: Auth::Google,
+    known_models: &["gemini-*", "gemma-*"],
+};
+
+static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI];
+
+/// Every kind there is, the native ones first.
+pub fn all() -> impl Iterator<Item = &'static Kind> {
+    NATIVE.iter().chain(compatible::TABLE)
+}
+
+/// The kind named `name`.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    all().find(|kind| kind.name == name)
+}
+
+impl Kind {
+    /// Whether a model of this name is probably one of its own.
+    pub fn knows(&self, model: &str) -> bool {
+        self.known_models.iter().any(|pattern| matches(pattern, model))
+    }
+
+    /// The base URL to append paths to: `given` or the kind's own, without a trailing slash and with a version segment.
+    /// `None` if there is neither.
+    pub fn base(&self, given: Option<&str>) -> Option<String> {
+        let base = given.or(self.base_url)?.trim().trim_end_matches('/');
+        let path = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let versioned =
+            self.version.is_empty() || path.split('/').skip(1).any(is_version) || Some(base) == self.base_url;
+        Some(if versioned { base.to_owned() } else { format!("{base}/{}", self.version) })
+    }
+
+    /// Writes the headers that authenticate a request, and those that the API demands with them.
+    pub fn authenticate(&self, key: Option<&SecretString>, headers: &mut HeaderMap) {
+        if self.auth == Auth::Anthropic {
+            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        }
+        let Some(key) = key else { return };
+        let (name, value) = match self.auth {
+            Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+            Auth::Anthropic => (header::HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
+            Auth::Google => (header::HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
+        };
+        // A key that cannot stand in a header was refused when it was configured.
+        if let Ok(mut value) = HeaderValue::from_str(&value) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// `v1`, `v4`, `v1beta`, `v1beta1`, …
+fn is_version(segment: &str) -> bool {
+    let Some(rest) = segment.strip_prefix('v') else { return false };
+    let digits = rest.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches("alpha").trim_end_matches("beta");
+    rest.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_work_with_and_without_slash_and_version() {
+        for given in ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"] {
+            assert_eq!(OPENAI.base(Some(given)).unwrap(), "http://h:1/v1", "{given}");
+        }
+        assert_eq!(GEMINI.base(Some("http://h/fx/a")).unwrap(), "http://h/fx/a/v1beta");
+        assert_eq!(GEMINI.base(Some("http://h/v1beta/")).unwrap(), "http://h/v1beta");
+        let compatible = find("openai_compatible").unwrap();
+        assert_eq!(compatible.base(Some("https://h/v1beta/openai")).unwrap(), "https://h/v1beta/openai");
+        assert_eq!(compatible.base(Some("https://h/api/paas/v4")).unwrap(), "https://h/api/paas/v4");
+        assert_eq!(compatible.base(None), None);
+        assert_eq!(find("perplexity").unwrap().base(None).unwrap(), "https://api.perplexity.ai");
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: Vec<_> = all().map(|kind| kind.name).collect();
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_marked_as_sensitive_and_goes_where_the_kind_wants_it() {
+        let mut headers = HeaderMap::new();
+        ANTHROPIC.authenticate(Some(&SecretString::from("k")), &mut headers);
+        assert_eq!(headers["x-api-key"], "k");
+        assert!(headers["x-api-key"].is_sensitive());
+        assert!(headers.contains_key("anthropic-version"));
+    }
+}

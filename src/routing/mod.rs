@@ -1,0 +1,166 @@
+//! Decides which target gets a request, and which get it next if that fails. Pure: the catalog, the health and a source
+//! of chance go in, an ordered plan comes out.
+
+mod order;
+
+use std::sync::Arc;
+
+use llm_protocol::ir::{ApiError, ErrorKind};
+pub use order::order;
+
+use crate::catalog::{Capabilities, Catalog, Model, Provider};
+
+/// One provider under one of its model names.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub provider: Arc<Provider>,
+    /// The provider's own name for the model.
+    pub model: String,
+    /// Share within the tier.
+    pub weight: i64,
+    /// The operator's configuration of the model, if there is one.
+    pub configured: Option<Arc<Model>>,
+}
+
+/// What decides where a request may go.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// The model as the client wrote it.
+    pub model: String,
+    /// A provider's name or type.
+    pub provider: Option<String>,
+    /// Names or types, in the order to be tried after the first choice.
+    pub fallbacks: Vec<String>,
+    pub needs: Needs,
+}
+
+/// What the model must be able to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub tool_call: bool,
+    pub structured_output: bool,
+    pub image: bool,
+}
+
+impl Needs {
+    fn met_by(self, capabilities: Capabilities) -> bool {
+        (!self.tool_call || capabilities.tool_call)
+            && (!self.structured_output || capabilities.structured_output)
+            && (!self.image || capabilities.image)
+    }
+}
+
+/// Groups of targets, each to be exhausted before the next: the first choice, then every fallback. Never all empty.
+pub type Groups = Vec<Vec<Target>>;
+
+/// Finds all who may serve a request.
+///
+/// Fails with 400 for a provider that does not exist, 404 for a model that nobody serves, 503 if who serves it is switched off.
+pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
+    let (prefix, model) = split(catalog, &wish.model);
+    let mut groups = Vec::with_capacity(1 + wish.fallbacks.len());
+    match wish.provider.as_deref().map(|name| (name, "provider")).or(prefix.map(|name| (name, "model"))) {
+        Some((selector, field)) => groups.push(selected(catalog, selector, field, model, wish.needs)?),
+        None => groups.push(serving(catalog, model, wish.needs)?),
+    }
+    for (at, selector) in wish.fallbacks.iter().enumerate() {
+        groups.push(selected(catalog, selector, &format!("fallback_providers[{at}]"), model, wish.needs)?);
+    }
+    if groups.iter().all(Vec::is_empty) {
+        return Err(match wish.provider.as_deref().or(prefix) {
+            Some(selector) => ApiError::new(ErrorKind::Unavailable, format!("provider `{selector}` is switched off")),
+            None => ApiError {
+                param: Some("model".into()),
+                code: Some("model_not_found".into()),
+                ..ApiError::new(ErrorKind::NotFound, format!("no provider serves the model `{model}`"))
+            },
+        });
+    }
+    Ok(groups)
+}
+
+/// The provider's name or type in front of the first colon, if there is such a provider, and the model without it.
+fn split<'a>(catalog: &Catalog, model: &'a str) -> (Option<&'a str>, &'a str) {
+    match model.split_once(':') {
+        Some((selector, rest)) if !rest.is_empty() && catalog.knows(selector) => (Some(selector), rest),
+        _ => (None, model),
+    }
+}
+
+/// Those whom the client chose: they are asked whether they list the model or not.
+fn selected(
+    catalog: &Catalog,
+    selector: &str,
+    field: &str,
+    model: &str,
+    needs: Needs,
+) -> Result<Vec<Target>, ApiError> {
+    if !catalog.knows(selector) {
+        return Err(ApiError {
+            param: Some(field.into()),
+            ..ApiError::new(
+                ErrorKind::InvalidRequest,
+                format!("`{field}`: there is no provider of the name or type `{selector}`"),
+            )
+        });
+    }
+    let chosen = catalog.select(selector);
+    let configured = catalog.models.get(model);
+    let associated: Vec<Target> = match configured {
+        Some(model) => {
+            routes(model, needs).filter(|target| chosen.iter().any(|p| p.id == target.provider.id)).collect()
+        }
+        None => Vec::new(),
+    };
+    if !associated.is_empty() {
+        return Ok(associated);
+    }
+    let plain = |provider: &&Arc<Provider>| plain(provider, model, configured);
+    let serving: Vec<Target> = chosen.iter().filter(|provider| provider.serves(model)).map(plain).collect();
+    Ok(if serving.is_empty() { chosen.iter().map(plain).collect() } else { serving })
+}
+
+/// All who serve a model by their own account or the operator's.
+fn serving(catalog: &Catalog, model: &str, needs: Needs) -> Result<Vec<Target>, ApiError> {
+    let configured = catalog.models.get(model);
+    let mut targets: Vec<Target> = configured.map(|model| routes(model, needs).collect()).unwrap_or_default();
+    let serving = catalog.providers.iter().filter(|provider| provider.serves(model));
+    targets.extend(serving.map(|provider| plain(provider, model, configured)));
+    match configured {
+        Some(model) if targets.is_empty() && !model.routes.is_empty() => Err(ApiError {
+            param: Some("model".into()),
+            ..ApiError::new(
+                ErrorKind::InvalidRequest,
+                format!("no provider of the model `{}` can do what the request needs ({needs})", model.name),
+            )
+        }),
+        _ => Ok(targets),
+    }
+}
+
+fn routes(model: &Arc<Model>, needs: Needs) -> impl Iterator<Item = Target> {
+    model.routes.iter().filter(move |route| needs.met_by(route.capabilities)).map(|route| Target {
+        provider: route.provider.clone(),
+        model: route.upstream_name.clone(),
+        weight: route.weight,
+        configured: Some(model.clone()),
+    })
+}
+
+fn plain(provider: &Arc<Provider>, model: &str, configured: Option<&Arc<Model>>) -> Target {
+    Target {
+        provider: provider.clone(),
+        model: model.to_owned(),
+        weight: provider.weight,
+        configured: configured.cloned(),
+    }
+}
+
+impl std::fmt::Display for Needs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let wanted =
+            [(self.tool_call, "tool_call"), (self.structured_output, "structured_output"), (self.image, "image")];
+        let names: Vec<_> = wanted.iter().filter(|(needed, _)| *needed).map(|(_, name)| *name).collect();
+        f.write_str(&names.join(", "))
+    }
+}

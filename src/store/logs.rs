@@ -1,0 +1,298 @@
+//! The request log: one row a request.
+
+use llm_protocol::ir::Usage;
+use sqlx::{Database, Encode, QueryBuilder, Type};
+
+use super::{Store, StoreError, db, row::from_row};
+
+/// One row of `request_log`: what became of a request. What is not known is `None`, never 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogRow {
+    /// Given by [`Store::insert_logs`]; whatever is here before is ignored.
+    pub id: i64,
+    pub request_id: String,
+    pub created_at: i64,
+    /// Who answered, or who failed last.
+    pub provider_id: Option<i64>,
+    pub provider_name: Option<String>,
+    pub provider_type: Option<String>,
+    /// As the client named it.
+    pub model: Option<String>,
+    /// As the provider knows it.
+    pub upstream_model: Option<String>,
+    pub endpoint: String,
+    pub method: String,
+    pub status_code: i64,
+    pub stream: bool,
+    pub prompt_tokens: Option<i64>,
+    pub completion_tokens: Option<i64>,
+    pub total_tokens: Option<i64>,
+    pub cached_tokens: Option<i64>,
+    pub cache_write_tokens: Option<i64>,
+    pub reasoning_tokens: Option<i64>,
+    /// Nano-dollars.
+    pub cost: Option<i64>,
+    pub latency_ms: i64,
+    /// Until the first token.
+    pub ttft_ms: Option<i64>,
+    pub attempts: i64,
+    /// `None` means that the client got a complete answer.
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    /// Fields that translation had to leave out, comma-separated.
+    pub dropped: Option<String>,
+    pub key_id: Option<i64>,
+    pub key_name: Option<String>,
+    pub ip_address: Option<String>,
+    pub user_agent: Option<String>,
+}
+
+impl LogRow {
+    /// Fills in the token counts.
+    pub fn count(&mut self, usage: &Usage) {
+        let number = |tokens: u64| Some(i64::try_from(tokens).unwrap_or(i64::MAX));
+        self.prompt_tokens = number(usage.input);
+        self.completion_tokens = number(usage.output);
+        self.total_tokens = number(usage.total());
+        self.cached_tokens = number(usage.cache_read);
+        self.cache_write_tokens = number(usage.cache_write);
+        self.reasoning_tokens = usage.reasoning.and_then(number);
+    }
+}
+
+from_row!(LogRow, |row| Self {
+    id: row.int("id")?,
+    request_id: row.text("request_id")?,
+    created_at: row.int("created_at")?,
+    provider_id: row.int_if_any("provider_id")?,
+    provider_name: row.text_if_any("provider_name")?,
+    provider_type: row.text_if_any("provider_type")?,
+    model: row.text_if_any("model")?,
+    upstream_model: row.text_if_any("upstream_model")?,
+    endpoint: row.text("endpoint")?,
+    method: row.text("method")?,
+    status_code: row.int("status_code")?,
+    stream: row.flag("stream")?,
+    prompt_tokens: row.int_if_any("prompt_tokens")?,
+    completion_tokens: row.int_if_any("completion_tokens")?,
+    total_tokens: row.int_if_any("total_tokens")?,
+    cached_tokens: row.int_if_any("cached_tokens")?,
+    cache_write_tokens: row.int_if_any("cache_write_tokens")?,
+    reasoning_tokens: row.int_if_any("reasoning_tokens")?,
+    cost: row.int_if_any("cost")?,
+    latency_ms: row.int("latency_ms")?,
+    ttft_ms: row.int_if_any("ttft_ms")?,
+    attempts: row.int("attempts")?,
+    error_code: row.text_if_any("error_code")?,
+    error_message: row.text_if_any("error_message")?,
+    dropped: row.text_if_any("dropped")?,
+    key_id: row.int_if_any("key_id")?,
+    key_name: row.text_if_any("key_name")?,
+    ip_address: row.text_if_any("ip_address")?,
+    user_agent: row.text_if_any("user_agent")?,
+});
+
+const INSERT: &str = "insert into request_log (id, request_id, created_at, provider_id, provider_name, provider_type, \
+    model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, total_tokens, \
+    cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms, ttft_ms, attempts, error_code, error_message, \
+    dropped, key_id, key_name, ip_address, user_agent) ";
+
+/// 29 columns a row, and SQLite takes 32,766 values a statement.
+const ROWS_PER_STATEMENT: usize = 1000;
+
+/// The longest text that a column of the log holds, in characters; what is longer says so by an ellipsis.
+const LONGEST_TEXT: usize = 2000;
+
+/// Which rows to list. What is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct LogFilter {
+    pub status_code: Option<i64>,
+    pub provider_id: Option<i64>,
+    /// As the client named it.
+    pub model: Option<String>,
+    /// A key's name, or its id in digits.
+    pub key: Option<String>,
+    /// The earliest time of interest.
+    pub from: Option<i64>,
+    /// The first time that no longer is.
+    pub to: Option<i64>,
+    pub request_id: Option<String>,
+    pub stream: Option<bool>,
+    /// Text somewhere in names, models, errors or ids, whatever its case.
+    pub text: Option<String>,
+}
+
+/// One page of the log, newest first.
+#[derive(Clone, Debug)]
+pub struct LogPage {
+    /// How many rows the filter lets through on all pages.
+    pub total: i64,
+    pub rows: Vec<LogRow>,
+}
+
+impl Store {
+    /// Adds rows, all or none. Each gets an id; later rows get higher ones.
+    pub async fn insert_logs(&self, rows: &[LogRow]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let reserve = "update counter set value = value + $1 where name = 'request_log' returning value";
+        db::transaction!(self, tx => {
+            let last: i64 = sqlx::query_scalar(reserve).bind(count).fetch_one(&mut *tx).await?;
+            let mut id = last - count;
+            for rows in rows.chunks(ROWS_PER_STATEMENT) {
+                let mut query = QueryBuilder::new(INSERT);
+                push_rows(&mut query, rows, &mut id);
+                query.build().persistent(false).execute(&mut *tx).await?;
+            }
+        })
+    }
+
+    /// Page `page` (from 1) of the rows that `filter` lets through.
+    pub async fn logs(&self, filter: &LogFilter, page: i64, page_size: i64) -> Result<LogPage, StoreError> {
+        let offset = page.saturating_sub(1).saturating_mul(page_size);
+        db::reading!(db::REPORT, self, pool => async {
+            let mut count = QueryBuilder::new("select cast(count(*) as bigint) from request_log");
+            push_conditions(&mut count, filter);
+            let total: i64 = count.build_query_scalar().persistent(false).fetch_one(pool).await?;
+
+            let mut list = QueryBuilder::new("select * from request_log");
+            push_conditions(&mut list, filter);
+            list.push(" order by created_at desc, id desc limit ").push_bind(page_size);
+            list.push(" offset ").push_bind(offset);
+            let rows = list.build_query_as().persistent(false).fetch_all(pool).await?;
+            Ok::<_, sqlx::Error>(LogPage { total, rows })
+        })
+    }
+}
+
+fn push_rows<D>(query: &mut QueryBuilder<D>, rows: &[LogRow], id: &mut i64)
+where
+    D: Database,
+    i64: for<'a> Encode<'a, D> + Type<D>,
+    String: for<'a> Encode<'a, D> + Type<D>,
+    Option<i64>: for<'a> Encode<'a, D>,
+    Option<String>: for<'a> Encode<'a, D>,
+{
+    query.push_values(rows, |mut values, row| {
+        *id += 1;
+        values
+            .push_bind(*id)
+            .push_bind(storable(&row.request_id))
+            .push_bind(row.created_at)
+            .push_bind(row.provider_id)
+            .push_bind(row.provider_name.as_deref().map(storable))
+            .push_bind(row.provider_type.as_deref().map(storable))
+            .push_bind(row.model.as_deref().map(storable))
+            .push_bind(row.upstream_model.as_deref().map(storable))
+            .push_bind(storable(&row.endpoint))
+            .push_bind(storable(&row.method))
+            .push_bind(row.status_code)
+            .push_bind(i64::from(row.stream))
+            .push_bind(row.prompt_tokens)
+            .push_bind(row.completion_tokens)
+            .push_bind(row.total_tokens)
+            .push_bind(row.cached_tokens)
+            .push_bind(row.cache_write_tokens)
+            .push_bind(row.reasoning_tokens)
+            .push_bind(row.cost)
+            .push_bind(row.latency_ms)
+            .push_bind(row.ttft_ms)
+            .push_bind(row.attempts)
+            .push_bind(row.error_code.as_deref().map(storable))
+            .push_bind(row.error_message.as_deref().map(storable))
+            .push_bind(row.dropped.as_deref().map(storable))
+            .push_bind(row.key_id)
+            .push_bind(row.key_name.as_deref().map(storable))
+            .push_bind(row.ip_address.as_deref().map(storable))
+            .push_bind(row.user_agent.as_deref().map(storable));
+    });
+}
+
+fn push_conditions<D>(query: &mut QueryBuilder<D>, filter: &LogFilter)
+where
+    D: Database,
+    i64: for<'a> Encode<'a, D> + Type<D>,
+    String: for<'a> Encode<'a, D> + Type<D>,
+{
+    query.push(" where 1 = 1");
+    let numbers = [
+        (" and status_code = ", filter.status_code),
+        (" and provider_id = ", filter.provider_id),
+        (" and created_at >= ", filter.from),
+        (" and created_at < ", filter.to),
+        (" and stream = ", filter.stream.map(i64::from)),
+    ];
+    for (condition, number) in numbers {
+        if let Some(number) = number {
+            query.push(condition).push_bind(number);
+        }
+    }
+    for (condition, text) in [(" and model = ", &filter.model), (" and request_id = ", &filter.request_id)] {
+        if let Some(text) = text {
+            query.push(condition).push_bind(storable(text));
+        }
+    }
+    if let Some(key) = &filter.key {
+        query.push(" and (key_name = ").push_bind(storable(key));
+        if let Ok(id) = key.parse::<i64>() {
+            query.push(" or key_id = ").push_bind(id);
+        }
+        query.push(")");
+    }
+    if let Some(text) = &filter.text {
+        let pattern = contains(&storable(text));
+        query.push(" and (1 = 0");
+        for column in SEARCHED {
+            query.push(" or lower(").push(column).push(") like ").push_bind(pattern.clone()).push(" escape '!'");
+        }
+        query.push(")");
+    }
+}
+
+const SEARCHED: [&str; 9] = [
+    "request_id",
+    "model",
+    "upstream_model",
+    "provider_name",
+    "error_code",
+    "error_message",
+    "key_name",
+    "ip_address",
+    "user_agent",
+];
+
+/// A pattern for `like` that finds `text` anywhere and takes none of it for a wildcard.
+fn contains(text: &str) -> String {
+    let literal = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{literal}%")
+}
+
+/// `text` without the character that PostgreSQL cannot hold, and no longer than a log should be.
+fn storable(text: &str) -> String {
+    let mut characters = text.chars().filter(|character| *character != '\0');
+    let mut kept: String = characters.by_ref().take(LONGEST_TEXT).collect();
+    if characters.next().is_some() {
+        kept.push('…');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_for_the_log_is_cut_at_a_character_and_has_no_nul() {
+        assert_eq!(storable("a\0b"), "ab");
+        let long = storable(&"é".repeat(3000));
+        assert_eq!(long.chars().count(), LONGEST_TEXT + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn a_search_takes_wildcards_literally() {
+        assert_eq!(contains("50%_OFF!"), "%50!%!_off!!%");
+    }
+}

@@ -1,0 +1,130 @@
+//! The one HTTP client: pooled HTTP/1.1 connections, TLS by rustls, and a deadline on connecting that covers name
+//! lookup, TCP and TLS together.
+
+use std::{
+    error::Error as _,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::http::{Request, Response, Uri};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use llm_protocol::ir::{ApiError, ErrorKind};
+use tower::Service;
+
+/// What the client is built with.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Name lookup, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// PEM certificates to trust besides the public ones.
+    pub extra_roots: Vec<rustls_pki_types::CertificateDer<'static>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: legacy::Client<Deadline<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+}
+
+/// An idle connection is not used again after so long. Shorter than servers usually keep theirs, so that a request
+/// seldom meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(20);
+
+impl Client {
+    /// Fails if a certificate in `extra_roots` cannot be read.
+    pub fn new(config: &ClientConfig) -> Result<Self, rustls::Error> {
+        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for certificate in &config.extra_roots {
+            roots.add(certificate.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(config.connect_timeout));
+        http.set_keepalive(Some(Duration::from_secs(30)));
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(Deadline { inner: https, limit: config.connect_timeout });
+        Ok(Self { inner })
+    }
+
+    /// Sends a request and waits for the head of the answer. The caller sets the deadline of that wait.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
+        self.inner.request(request).await.map_err(|error| failure(&error))
+    }
+}
+
+/// What a request that got no answer means. Neither the address nor the cause's own words reach the client.
+fn failure(error: &legacy::Error) -> ApiError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+    let (mut tls, mut late) = (false, false);
+    while let Some(current) = cause {
+        tls |= current.is::<rustls::Error>();
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            late |= io.kind() == io::ErrorKind::TimedOut;
+            tls |= io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        }
+        cause = current.source();
+    }
+    let (reason, message) = match (error.is_connect(), tls, late) {
+        (_, true, _) => ("tls", "no secure connection to the provider could be made"),
+        (true, _, true) => ("connect_timeout", "the provider did not accept a connection in time"),
+        (true, ..) => ("connect", "the provider could not be reached"),
+        _ => ("broken", "the provider closed the connection without an answer"),
+    };
+    ApiError { reason: Some(reason), ..ApiError::new(ErrorKind::Upstream, message) }
+}
+
+/// A connector whose whole work has a time limit.
+#[derive(Clone, Debug)]
+struct Deadline<C> {
+    inner: C,
+    limit: Duration,
+}
+
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<C> Service<Uri> for Deadline<C>
+where
+    C: Service<Uri, Error = BoxError> + Send,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Connecting<C::Response, BoxError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.inner.call(uri);
+        let limit = self.limit;
+        Box::pin(async move {
+            tokio::time::timeout(limit, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! Talking to providers over HTTP: connections, deadlines, bodies, and what their failures mean.
+
+mod body;
+mod client;
+mod error;
+
+pub use body::{Pieces, late, malformed, read_whole, truncated};
+pub use client::{Client, ClientConfig};
+pub use error::{Verdict, blames_upstream, retry_after, verdict};

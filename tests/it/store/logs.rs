@@ -1,0 +1,176 @@
+//! The request log and what is added up from it.
+
+use llm_orchestrator::store::{LogFilter, LogRow, Percentiles, Store};
+
+use super::scenarios;
+
+scenarios!(
+    a_row_is_read_back_as_it_was_written,
+    rows_come_newest_first_and_in_pages,
+    each_filter_finds_its_rows,
+    a_search_takes_wildcards_literally,
+    a_large_batch_arrives_whole_and_in_order,
+    awkward_text_is_stored_without_complaint,
+    totals_count_what_clients_got,
+    percentiles_are_exact,
+    no_traffic_makes_empty_totals,
+);
+
+fn row(request_id: &str, created_at: i64) -> LogRow {
+    LogRow {
+        request_id: request_id.to_owned(),
+        created_at,
+        endpoint: "/v1/chat/completions".to_owned(),
+        method: "POST".to_owned(),
+        status_code: 200,
+        latency_ms: 100,
+        attempts: 1,
+        ..LogRow::default()
+    }
+}
+
+fn by(provider_id: i64, name: &str, created_at: i64, latency_ms: i64) -> LogRow {
+    LogRow {
+        provider_id: Some(provider_id),
+        provider_name: Some(name.to_owned()),
+        latency_ms,
+        ..row("req", created_at)
+    }
+}
+
+async fn ids(store: &Store, filter: LogFilter) -> Vec<String> {
+    let page = store.logs(&filter, 1, 100).await.unwrap();
+    assert_eq!(page.total, i64::try_from(page.rows.len()).unwrap());
+    page.rows.into_iter().map(|row| row.request_id).collect()
+}
+
+async fn a_row_is_read_back_as_it_was_written(store: Store) {
+    let written = LogRow {
+        id: 1,
+        provider_id: Some(3),
+        provider_name: Some("main".into()),
+        provider_type: Some("openai".into()),
+        model: Some("best".into()),
+        upstream_model: Some("gpt-x".into()),
+        stream: true,
+        prompt_tokens: Some(10),
+        completion_tokens: Some(20),
+        total_tokens: Some(30),
+        cached_tokens: Some(4),
+        cache_write_tokens: Some(5),
+        reasoning_tokens: Some(6),
+        cost: Some(1_234_567),
+        ttft_ms: Some(42),
+        error_code: Some("upstream_error".into()),
+        error_message: Some("broke off".into()),
+        dropped: Some("seed,logit_bias".into()),
+        key_id: Some(9),
+        key_name: Some("team".into()),
+        ip_address: Some("127.0.0.1".into()),
+        user_agent: Some("curl/8".into()),
+        ..row("req_1", 1000)
+    };
+    store.insert_logs(std::slice::from_ref(&written)).await.unwrap();
+    store.insert_logs(&[]).await.unwrap();
+    let page = store.logs(&LogFilter::default(), 1, 50).await.unwrap();
+    assert_eq!((page.total, page.rows), (1, vec![written]));
+}
+
+async fn rows_come_newest_first_and_in_pages(store: Store) {
+    let rows: Vec<_> = (0..25).map(|n| row(&format!("req_{n}"), 1000 + n / 2)).collect();
+    store.insert_logs(&rows).await.unwrap();
+    let mut seen = Vec::new();
+    for page in 1..=4 {
+        let page = store.logs(&LogFilter::default(), page, 10).await.unwrap();
+        assert_eq!(page.total, 25);
+        seen.extend(page.rows.into_iter().map(|row| row.request_id));
+    }
+    let expected: Vec<_> = (0..25).rev().map(|n| format!("req_{n}")).collect();
+    assert_eq!(seen, expected);
+}
+
+async fn each_filter_finds_its_rows(store: Store) {
+    let mut a = row("req_a", 1000);
+    (a.model, a.key_id, a.key_name) = (Some("gpt-x".into()), Some(7), Some("team".into()));
+    let mut b = row("req_b", 2000);
+    (b.status_code, b.stream, b.error_message) = (502, true, Some("The Provider broke off".into()));
+    let c = by(3, "Main", 3000, 10);
+    store.insert_logs(&[a, b, LogRow { request_id: "req_c".into(), ..c }]).await.unwrap();
+
+    let none = LogFilter::default;
+    assert_eq!(ids(&store, LogFilter { status_code: Some(502), ..none() }).await, ["req_b"]);
+    assert_eq!(ids(&store, LogFilter { provider_id: Some(3), ..none() }).await, ["req_c"]);
+    assert_eq!(ids(&store, LogFilter { model: Some("gpt-x".into()), ..none() }).await, ["req_a"]);
+    assert_eq!(ids(&store, LogFilter { key: Some("team".into()), ..none() }).await, ["req_a"]);
+    assert_eq!(ids(&store, LogFilter { key: Some("7".into()), ..none() }).await, ["req_a"]);
+    assert_eq!(ids(&store, LogFilter { from: Some(2000), ..none() }).await, ["req_c", "req_b"]);
+    assert_eq!(ids(&store, LogFilter { to: Some(2000), ..none() }).await, ["req_a"]);
+    assert_eq!(ids(&store, LogFilter { request_id: Some("req_b".into()), ..none() }).await, ["req_b"]);
+    assert_eq!(ids(&store, LogFilter { stream: Some(true), ..none() }).await, ["req_b"]);
+    assert_eq!(ids(&store, LogFilter { stream: Some(false), ..none() }).await, ["req_c", "req_a"]);
+    assert_eq!(ids(&store, LogFilter { text: Some("provider BROKE".into()), ..none() }).await, ["req_b"]);
+    assert_eq!(ids(&store, LogFilter { text: Some("main".into()), ..none() }).await, ["req_c"]);
+    let two = LogFilter { stream: Some(false), from: Some(1500), ..none() };
+    assert_eq!(ids(&store, two).await, ["req_c"]);
+}
+
+async fn a_search_takes_wildcards_literally(store: Store) {
+    let saying = |id: &str, text: &str| LogRow { error_message: Some(text.to_owned()), ..row(id, 1000) };
+    store.insert_logs(&[saying("a", "100% full"), saying("b", "100 full"), saying("c", "it's \\ odd")]).await.unwrap();
+    assert_eq!(ids(&store, LogFilter { text: Some("100%".into()), ..LogFilter::default() }).await, ["a"]);
+    assert_eq!(ids(&store, LogFilter { text: Some("'s \\".into()), ..LogFilter::default() }).await, ["c"]);
+    assert!(ids(&store, LogFilter { text: Some("\0!_".into()), ..LogFilter::default() }).await.is_empty());
+}
+
+async fn a_large_batch_arrives_whole_and_in_order(store: Store) {
+    let rows: Vec<_> = (0..2500).map(|n| row(&format!("req_{n}"), 1000 + n)).collect();
+    store.insert_logs(&rows).await.unwrap();
+    let page = store.logs(&LogFilter::default(), 1, 1).await.unwrap();
+    assert_eq!((page.total, page.rows[0].id, page.rows[0].request_id.as_str()), (2500, 2500, "req_2499"));
+}
+
+async fn awkward_text_is_stored_without_complaint(store: Store) {
+    let mut awkward = row("req_\0", 1000);
+    awkward.error_message = Some("\0".repeat(10) + &"🦀".repeat(5000));
+    awkward.user_agent = Some("'; drop table request_log; --".into());
+    store.insert_logs(&[awkward]).await.unwrap();
+    let stored = store.logs(&LogFilter::default(), 1, 1).await.unwrap().rows.remove(0);
+    assert_eq!(stored.request_id, "req_");
+    assert_eq!(stored.error_message.unwrap().chars().count(), 2001);
+    assert_eq!(stored.user_agent.unwrap(), "'; drop table request_log; --");
+}
+
+async fn totals_count_what_clients_got(store: Store) {
+    let mut paid = by(1, "old name", 2000, 100);
+    (paid.prompt_tokens, paid.completion_tokens, paid.total_tokens) = (Some(10), Some(5), Some(15));
+    (paid.cached_tokens, paid.cost) = (Some(3), Some(7_000));
+    let cut = LogRow { error_code: Some("upstream_error".into()), ..by(1, "new name", 3000, 300) };
+    let refused = LogRow { status_code: 400, error_code: Some("invalid_request".into()), ..row("req", 2500) };
+    let other = LogRow { cost: Some(1), ..by(2, "other", 2500, 50) };
+    let too_old = by(3, "too old", 1000, 1);
+    store.insert_logs(&[paid, cut, refused, other, too_old]).await.unwrap();
+
+    let stats = store.stats(2000).await.unwrap();
+    assert_eq!((stats.total.requests, stats.total.succeeded, stats.total.latency_ms), (4, 2, 550));
+    assert_eq!((stats.total.prompt_tokens, stats.total.completion_tokens, stats.total.total_tokens), (10, 5, 15));
+    assert_eq!((stats.total.cached_tokens, stats.total.cost), (3, 7_001));
+    let names: Vec<_> = stats.providers.iter().map(|one| (one.provider_id, one.provider_name.as_str())).collect();
+    assert_eq!(names, [(1, "new name"), (2, "other")]);
+    let first = &stats.providers[0];
+    assert_eq!((first.tally.requests, first.tally.succeeded, first.tally.cost), (2, 1, 7_000));
+    assert_eq!(first.latency_ms, Percentiles { p50: Some(100), p95: Some(300), p99: Some(300) });
+}
+
+async fn percentiles_are_exact(store: Store) {
+    let rows: Vec<_> =
+        (1..=200).rev().map(|n| LogRow { ttft_ms: (n > 100).then_some(n), ..by(1, "a", 1000, n) }).collect();
+    store.insert_logs(&rows).await.unwrap();
+    let stats = store.stats(0).await.unwrap();
+    assert_eq!(stats.latency_ms, Percentiles { p50: Some(100), p95: Some(190), p99: Some(198) });
+    assert_eq!(stats.ttft_ms, Percentiles { p50: Some(150), p95: Some(195), p99: Some(199) });
+    assert_eq!(stats.providers[0].latency_ms, stats.latency_ms);
+}
+
+async fn no_traffic_makes_empty_totals(store: Store) {
+    assert_eq!(store.stats(0).await.unwrap(), llm_orchestrator::store::Stats::default());
+}
