@@ -1,9 +1,8 @@
-//! Recorded and documented traffic of real providers, decoded.
+//! Codecs against recorded and documented traffic of real providers.
 
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
 mod gemini;
-//! Codecs against recorded and documented traffic.
-
+#[cfg(test)]
 mod openai_chat;
