@@ -3,7 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod config;
+mod conformance;
+mod gateway;
 mod middleware;
+mod resilience;
 mod server;
 mod store;
+<<<<<<< HEAD
 mod tidy;
+=======
+mod support;
+>>>>>>> tests
