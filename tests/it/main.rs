@@ -9,8 +9,5 @@ mod middleware;
 mod resilience;
 mod server;
 mod store;
-<<<<<<< HEAD
 mod tidy;
-=======
 mod support;
->>>>>>> tests
