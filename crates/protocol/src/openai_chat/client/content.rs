@@ -100,6 +100,11 @@ fn address(url: String, kind: MediaKind, path: &str) -> Result<Media, Malformed>
                 .unwrap_or_else(|| default_mime(kind).to_owned());
             Ok(media(kind, MediaSource::Base64(data), Some(mime)))
         }
+        // Perplexity's clients send a file's base64 where its address belongs.
+        _ if kind == MediaKind::Document && !url.contains(':') && base64::decode(&url).is_some() => {
+            let mime = base64::sniff(&url).unwrap_or_else(|| default_mime(kind)).to_owned();
+            Ok(media(kind, MediaSource::Base64(url), Some(mime)))
+        }
         "http" | "https" | "gs" => Ok(media(kind, MediaSource::Url(url), None)),
         _ => Err(must_be(path, "an http(s) address or a data URL")),
     }

@@ -28,7 +28,9 @@ fn tool(mut value: Json, path: &str) -> Result<Tool, Malformed> {
     if value.members().is_none() {
         return Err(must_be(path, "an object"));
     }
-    match value.get("type").and_then(Json::as_str) {
+    let kind = value.get("type").and_then(Json::as_str);
+    // Mistral's clients leave the type out.
+    match kind.or_else(|| value.get("function").map(|_| "function")) {
         Some("function") => {
             let outer = cache(&mut value);
             let inner = take(&mut value, "function").unwrap_or(Json::Null);
