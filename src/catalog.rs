@@ -9,13 +9,15 @@ use std::{
 };
 
 use llm_protocol::{ProtocolId, models::matches};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     health::{Health, ProviderHealth},
+    limits::Subject,
     pricing::Price,
-    providers::Kind,
-    secret::KeyHash,
+    providers::{self, Kind},
+    secret::{KeyHash, MasterKey},
+    store::{self, Snapshot},
 };
 
 /// One moment's configuration.
@@ -107,7 +109,7 @@ pub struct Caller {
     /// Microseconds since the epoch.
     pub expires_at: Option<i64>,
     /// What its rate limit is counted by.
-    pub subject: Option<crate::limits::Subject>,
+    pub subject: Option<Subject>,
 }
 
 impl Caller {
@@ -153,5 +155,130 @@ impl Catalog {
     /// Forgets the health of providers that are gone.
     pub fn prune(&self, health: &Health, existing: &HashSet<i64>) {
         health.retain(|id| existing.contains(&id));
+    }
+}
+
+/// Builds the catalog from what the store holds and the keys that the configuration names.
+///
+/// A provider that cannot be used (its key cannot be opened, its type is of a newer version) is left out with a line in
+/// the log: one broken row must not take the others with it.
+pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterKey, health: &Health) -> Catalog {
+    let mut catalog = Catalog::default();
+    let enabled_models: HashSet<i64> =
+        snapshot.models.iter().filter(|model| model.enabled).map(|model| model.id).collect();
+    let associated: HashSet<i64> = snapshot
+        .model_providers
+        .iter()
+        .filter(|route| route.enabled && enabled_models.contains(&route.model_id))
+        .map(|route| route.provider_id)
+        .collect();
+    for row in &snapshot.providers {
+        if !row.enabled {
+            catalog.disabled.insert(row.name.clone());
+            catalog.disabled.insert(row.kind.clone());
+            continue;
+        }
+        match provider(row, associated.contains(&row.id), master_key, health) {
+            Ok(provider) => catalog.providers.push(Arc::new(provider)),
+            Err(why) => {
+                tracing::error!(provider = row.name, "Provider {} cannot be used: {why}", row.name);
+                catalog.disabled.insert(row.name.clone());
+            }
+        }
+    }
+    for row in snapshot.models.iter().filter(|model| model.enabled) {
+        let model = Arc::new(model(row, &snapshot.model_providers, &catalog.providers));
+        for alias in &row.aliases {
+            catalog.models.entry(alias.clone()).or_insert_with(|| model.clone());
+        }
+        // A name wins over another model's alias.
+        catalog.models.insert(row.name.clone(), model);
+    }
+    for (at, key) in api_keys.iter().enumerate() {
+        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), ..Caller::default() };
+        catalog.add_caller(KeyHash::of(key.expose_secret()), caller);
+    }
+    for key in snapshot.keys {
+        let caller = Caller {
+            key_id: Some(key.id),
+            key_name: Some(key.name),
+            strict: key.strict,
+            allowed_models: key.allowed_models,
+            expires_at: key.expires_at,
+            subject: None,
+        };
+        catalog.add_caller(key.hash, caller);
+    }
+    catalog
+}
+
+impl Catalog {
+    fn add_caller(&mut self, hash: KeyHash, caller: Caller) {
+        let subject = Some(Subject::Key(hash.short()));
+        self.callers.insert(hash, Arc::new(Caller { subject, ..caller }));
+    }
+}
+
+fn provider(
+    row: &store::Provider,
+    associated: bool,
+    master_key: &MasterKey,
+    health: &Health,
+) -> Result<Provider, String> {
+    let kind = providers::find(&row.kind).ok_or_else(|| format!("there is no type `{}`", row.kind))?;
+    let protocol = match row.protocols.as_deref() {
+        None | Some([]) => kind.protocol,
+        Some(names) => names
+            .iter()
+            .filter_map(|name| ProtocolId::parse(name))
+            .find(|protocol| llm_protocol::outbound(*protocol).is_some())
+            .ok_or("none of its protocols is spoken by this version")?,
+    };
+    let key = match &row.api_key {
+        None => None,
+        Some(sealed) => Some(master_key.open(row.id, sealed).map_err(|_| {
+            "its key was sealed with another master key: restore MASTER_KEY or the key file, or set the key anew"
+        })?),
+    };
+    Ok(Provider {
+        id: row.id,
+        name: row.name.as_str().into(),
+        kind,
+        protocol,
+        base_url: kind.base(row.base_url.as_deref()).ok_or("it has no base_url")?,
+        key,
+        priority: row.priority,
+        weight: row.weight,
+        timeout: Duration::from_secs(row.timeout.max(1).unsigned_abs()),
+        max_retries: u32::try_from(row.max_retries).unwrap_or(0),
+        rate_limit: row.rate_limit.and_then(|limit| u32::try_from(limit).ok()),
+        listed: row.listed_models.as_ref().map(|list| list.iter().cloned().collect()),
+        own_address: row.base_url.is_some(),
+        associated,
+        created: row.created_at / 1_000_000,
+        health: health.of(row.id),
+    })
+}
+
+fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<Provider>]) -> Model {
+    let routes = routes.iter().filter(|route| route.enabled && route.model_id == row.id).filter_map(|route| {
+        let provider = providers.iter().find(|provider| provider.id == route.provider_id)?;
+        Some(Route {
+            provider: provider.clone(),
+            upstream_name: route.upstream_name.clone(),
+            weight: route.weight,
+            capabilities: Capabilities {
+                tool_call: route.tool_call,
+                structured_output: route.structured_output,
+                image: route.image,
+            },
+        })
+    });
+    Model {
+        name: row.name.clone(),
+        max_output_tokens: row.max_output_tokens.map(i64::unsigned_abs),
+        price: Price::of_model(row),
+        routes: routes.collect(),
+        created: row.created_at / 1_000_000,
     }
 }

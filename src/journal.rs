@@ -18,22 +18,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{LogRow, Store, StoreError};
+use crate::{
+    config::JournalConfig,
+    store::{LogRow, Store, StoreError},
+};
 
 /// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// How much the journal holds, and how it hands rows on.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Rows that may wait.
-    pub capacity: usize,
-    /// Rows a transaction.
-    pub batch: usize,
-    /// How long a row waits for others to share its transaction.
-    pub flush_interval: Duration,
-}
 
 /// The queue's near end.
 pub struct Journal {
@@ -60,11 +52,11 @@ impl Counts {
 
 impl Journal {
     /// Starts the writer.
-    pub fn start(store: Store, settings: Settings) -> Self {
-        let (sender, receiver) = channel(settings.capacity.max(1));
+    pub fn start(store: Store, config: &JournalConfig) -> Self {
+        let (sender, receiver) = channel(config.capacity.max(1));
         let counts = Arc::new(Counts::default());
         let abandon = CancellationToken::new();
-        let writer = Writer { store, settings, receiver, counts: counts.clone(), abandon: abandon.clone() };
+        let writer = Writer { store, config: config.clone(), receiver, counts: counts.clone(), abandon: abandon.clone() };
         let writer = tokio::spawn(writer.run());
         Self { sender: Mutex::new(Some(sender)), counts, abandon, writer: Mutex::new(Some(writer)) }
     }
@@ -116,7 +108,7 @@ impl Journal {
 /// The queue's far end.
 struct Writer {
     store: Store,
-    settings: Settings,
+    config: JournalConfig,
     receiver: Receiver<LogRow>,
     counts: Arc<Counts>,
     abandon: CancellationToken,
@@ -130,11 +122,11 @@ impl Writer {
 
     /// Collects rows and writes them, however long that takes. False when no more will come.
     async fn write_batch(&mut self) -> bool {
-        let mut rows = Vec::with_capacity(self.settings.batch.max(1));
+        let mut rows = Vec::with_capacity(self.config.batch.max(1));
         let Some(first) = self.receiver.recv().await else { return false };
         rows.push(first);
-        let flush_at = Instant::now() + self.settings.flush_interval;
-        while rows.len() < self.settings.batch {
+        let flush_at = Instant::now() + self.config.flush_interval;
+        while rows.len() < self.config.batch {
             match tokio::time::timeout_at(flush_at, self.receiver.recv()).await {
                 Ok(Some(row)) => rows.push(row),
                 Ok(None) | Err(_) => break,

@@ -41,6 +41,31 @@ pub struct Provider {
     pub updated_at: i64,
 }
 
+impl Provider {
+    /// A provider without a name or a kind yet, all else as the defaults have it.
+    pub fn new(id: i64, now: i64) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            kind: String::new(),
+            base_url: None,
+            api_key: None,
+            enabled: true,
+            priority: 100,
+            weight: 100,
+            timeout: 60,
+            max_retries: 3,
+            rate_limit: None,
+            protocols: None,
+            metadata: None,
+            listed_models: None,
+            listed_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 from_row!(Provider, |row| Self {
     id: row.int("id")?,
     name: row.text("name")?,

@@ -192,7 +192,7 @@ pub trait Passthrough: Send {
 pub static INBOUND: &[&dyn Inbound] = &[];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[];
+pub static OUTBOUND: &[&dyn Outbound] = &[&anthropic::Anthropic];
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {

@@ -16,12 +16,18 @@ pub struct ModelRules {
     pub sampling: Sampling,
     /// Greatest `temperature`; what lies above is lowered to it.
     pub max_temperature: f64,
+    /// Whether `temperature` and `top_p` may be given together.
+    pub temperature_with_top_p: bool,
     /// How thinking is asked for.
     pub thinking: Thinking,
     /// Efforts taken, in any order; empty if the model takes none. Others become the nearest.
     pub efforts: Vec<Effort>,
     /// Whether the model thinks when nothing is said about it.
     pub reasons_by_default: bool,
+    /// Whether thinking can be switched off; else the weakest effort stands for "off".
+    pub thinking_can_be_off: bool,
+    /// Whether an answer leaves its reasoning out unless asked to show it.
+    pub hides_reasoning: bool,
     /// Greatest number of output tokens, and what is asked for where the protocol demands a number and the client gave none.
     pub max_output_tokens: Option<u64>,
     /// Which field limits the output in OpenAI's chat protocol.
@@ -47,9 +53,12 @@ impl Default for ModelRules {
         Self {
             sampling: Sampling::Always,
             max_temperature: 2.0,
+            temperature_with_top_p: true,
             thinking: Thinking::None,
             efforts: Vec::new(),
             reasons_by_default: false,
+            thinking_can_be_off: true,
+            hides_reasoning: false,
             max_output_tokens: None,
             output_limit: OutputLimit::AsAsked,
             stop: true,

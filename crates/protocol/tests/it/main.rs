@@ -1,0 +1,3 @@
+//! Recorded and documented traffic of real providers, decoded.
+
+mod anthropic;

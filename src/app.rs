@@ -1,0 +1,222 @@
+//! The running gateway: what all requests share, and how it is built from the configuration.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use llm_protocol::models::Models;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    catalog::{self, Catalog},
+    clock,
+    config::Config,
+    health::{Health, Policy, probe},
+    journal::Journal,
+    limits::Limits,
+    metrics::Metrics,
+    pricing::Prices,
+    secret::{self, KeyHash, MasterKey},
+    store::{ApiKey, Noun, Provider, Store, StoreError},
+    upstream::{Client, ClientConfig},
+};
+
+/// What all requests share.
+pub struct App {
+    pub config: Config,
+    pub store: Store,
+    /// Seals providers' keys.
+    pub master_key: MasterKey,
+    /// Opens the admin API.
+    pub admin_key: KeyHash,
+    pub health: Health,
+    pub journal: Journal,
+    pub limits: Limits,
+    pub metrics: Metrics,
+    /// What models cost.
+    pub prices: Prices,
+    /// What models take and refuse.
+    pub models: Models,
+    /// To the providers.
+    pub upstream: Client,
+    /// Cancelled when the gateway is to stop.
+    pub stopping: CancellationToken,
+    /// Everything that runs beside the requests.
+    pub tasks: TaskTracker,
+    catalog: ArcSwap<Catalog>,
+    reloading: tokio::sync::Mutex<()>,
+}
+
+/// What a first start made and nobody can be told again.
+#[derive(Default)]
+pub struct FirstStart {
+    pub admin_key: Option<SecretString>,
+    pub api_key: Option<SecretString>,
+}
+
+/// Settings that the store keeps.
+const ADMIN_KEY_SETTING: &str = "admin_key_hash";
+const INITIALIZED_SETTING: &str = "initialized_at";
+
+impl App {
+    /// Opens the store, brings its schema up to date, and reads everything into memory.
+    pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, FirstStart)> {
+        let store = Store::open(&config.database.url)?;
+        store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
+        let master_key = MasterKey::load(config.auth.master_key.as_ref(), &config.auth.master_key_file)?;
+        let (admin_key, first) = first_start(&config, &store, &master_key).await?;
+        let policy = Policy {
+            max_errors: config.health.max_errors,
+            ejection_base: config.health.ejection_base,
+            ejection_max: config.health.ejection_max,
+        };
+        let journal = Journal::start(store.clone(), &config.journal);
+        let app = Arc::new(Self {
+            admin_key,
+            health: Health::new(policy),
+            journal,
+            limits: Limits::default(),
+            metrics: Metrics::default(),
+            prices: Prices::load(config.pricing.file.as_deref())?,
+            models: models(&config)?,
+            upstream: Client::new(&ClientConfig {
+                connect_timeout: config.routing.connect_timeout,
+                extra_roots: extra_roots()?,
+            })?,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            catalog: ArcSwap::default(),
+            reloading: tokio::sync::Mutex::default(),
+            config,
+            store,
+            master_key,
+        });
+        app.reload().await?;
+        probe::spawn(&app);
+        Ok((app, first))
+    }
+
+    /// The configuration as of now. A request keeps the one it began with.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Reads the configuration from the store and puts it in force, whole.
+    ///
+    /// One at a time: of two changes the later one's snapshot must not be replaced by the earlier one's.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let snapshot = self.store.snapshot().await?;
+        let existing: HashSet<i64> = snapshot.providers.iter().map(|provider| provider.id).collect();
+        let catalog = catalog::build(snapshot, &self.config.auth.api_keys, &self.master_key, &self.health);
+        catalog.prune(&self.health, &existing);
+        self.catalog.store(Arc::new(catalog));
+        Ok(())
+    }
+
+    /// Ends what runs beside the requests, and writes the last log rows. To be called when no request runs any more.
+    pub async fn stop(&self, deadline: Duration) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
+            tracing::debug!("Background work was left unfinished");
+        }
+        self.journal.close(deadline).await;
+        self.store.close().await;
+    }
+}
+
+fn models(config: &Config) -> anyhow::Result<Models> {
+    match &config.models.rules_file {
+        None => Ok(Models::builtin()),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("models.rules_file: cannot read {}", file.display()))?;
+            Models::with_overrides(&text).with_context(|| format!("models.rules_file: {} is invalid", file.display()))
+        }
+    }
+}
+
+/// Certificates to trust besides the public ones, from the file that `SSL_CERT_FILE` names, as other programs read it.
+fn extra_roots() -> anyhow::Result<Vec<rustls_pki_types::CertificateDer<'static>>> {
+    use rustls_pki_types::pem::PemObject;
+    let Some(file) = std::env::var_os("SSL_CERT_FILE") else { return Ok(Vec::new()) };
+    let certificates = rustls_pki_types::CertificateDer::pem_file_iter(&file)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("SSL_CERT_FILE: cannot read {}", file.display()))?;
+    Ok(certificates)
+}
+
+/// Makes what a first start makes: an admin key and an API key if the configuration has none, and the providers that
+/// the environment names.
+async fn first_start(
+    config: &Config,
+    store: &Store,
+    master_key: &MasterKey,
+) -> anyhow::Result<(KeyHash, FirstStart)> {
+    let mut made = FirstStart::default();
+    let first = store.claim_setting(INITIALIZED_SETTING, &clock::rfc3339(clock::now_micros())).await?;
+    if first {
+        for provider in &config.env_providers {
+            create_provider(store, master_key, provider).await?;
+        }
+        if config.auth.api_keys.is_empty() && !config.auth.allow_anonymous && store.keys().await?.is_empty() {
+            made.api_key = Some(create_api_key(store).await?);
+        }
+    }
+    let admin_key = match &config.auth.admin_key {
+        Some(key) => KeyHash::of(key.expose_secret()),
+        None => match store.setting(ADMIN_KEY_SETTING).await? {
+            Some(hash) => hash.parse().context("the stored admin key is damaged; set ADMIN_KEY")?,
+            None => {
+                let key = secret::generate("sk-admin-");
+                let hash = KeyHash::of(key.expose_secret());
+                store.put_setting(ADMIN_KEY_SETTING, &hash.to_string()).await?;
+                made.admin_key = Some(key);
+                hash
+            }
+        },
+    };
+    Ok((admin_key, made))
+}
+
+async fn create_provider(
+    store: &Store,
+    master_key: &MasterKey,
+    given: &crate::config::EnvProvider,
+) -> anyhow::Result<()> {
+    let id = store.new_id(Noun::Provider).await?;
+    let now = clock::now_micros();
+    let provider = Provider {
+        name: given.name.clone(),
+        kind: given.kind.clone(),
+        base_url: given.base_url.clone(),
+        api_key: Some(master_key.seal(id, &given.api_key)),
+        ..Provider::new(id, now)
+    };
+    store.insert_provider(&provider).await?;
+    Ok(())
+}
+
+async fn create_api_key(store: &Store) -> anyhow::Result<SecretString> {
+    let key = secret::generate("sk-");
+    let row = ApiKey {
+        id: store.new_id(Noun::ApiKey).await?,
+        name: "default".to_owned(),
+        prefix: secret::mask(key.expose_secret()),
+        hash: KeyHash::of(key.expose_secret()),
+        enabled: true,
+        strict: false,
+        allowed_models: None,
+        expires_at: None,
+        created_at: clock::now_micros(),
+        revoked_at: None,
+    };
+    store.insert_key(&row).await?;
+    Ok(key)
+}

@@ -1,0 +1,148 @@
+//! One client connection from accept to end.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::{
+    drain::Drain,
+    io::{ClientIo, closed, linger},
+    phase::{Phase, RequestBody, ResponseBody},
+};
+use crate::config::ServerConfig;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+
+/// How long the rest of a refused request is taken in after its answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What all connections have in common.
+pub struct Connections {
+    protocol: http1::Builder,
+    router: Router,
+    drain: Arc<Drain>,
+    header_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+/// How a connection ended.
+enum End {
+    /// It came to its end in HTTP's terms.
+    Done,
+    /// It broke HTTP's rules, or its deadlines.
+    Failed(hyper::Error),
+    /// The client went away.
+    Closed,
+    /// The grace period was over.
+    Dropped,
+}
+
+impl Connections {
+    pub fn new(config: &ServerConfig, router: Router, drain: Arc<Drain>) -> Self {
+        let mut protocol = http1::Builder::new();
+        protocol
+            .timer(TokioTimer::new())
+            // Between two requests this is the only clock; `ClientIo` has a shorter one for a head that has begun.
+            .header_read_timeout(config.keep_alive_timeout.max(config.header_timeout))
+            .max_headers(MAX_HEADERS)
+            .max_header_size(config.max_header_bytes)
+            .max_buf_size(config.max_header_bytes.max(64 * 1024));
+        Self {
+            protocol,
+            router,
+            drain,
+            header_timeout: config.header_timeout,
+            stall_timeout: config.write_stall_timeout,
+        }
+    }
+
+    /// Serves one connection to its end. Dropping the future drops the running request and everything it holds.
+    pub fn serve(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+        let (stream, phase) = (Arc::new(stream), Arc::new(Phase::default()));
+        let io = ClientIo::new(stream.clone(), phase.clone(), self.header_timeout, self.stall_timeout);
+        let (router, seen) = (self.router.clone(), phase.clone());
+        let service = service_fn(move |request| answer(router.clone(), seen.clone(), peer, request));
+        let connection = self.protocol.serve_connection(TokioIo::new(io), service);
+        let drain = self.drain.clone();
+        async move {
+            let end = until_end(connection, &stream, &phase, &drain).await;
+            match end {
+                End::Done if !phase.has_unread_body() => {}
+                End::Done => linger(&stream, LINGER).await,
+                End::Failed(error) => {
+                    tracing::debug!(%peer, %error, "A client's connection failed");
+                    if error.is_parse() {
+                        linger(&stream, LINGER).await;
+                    }
+                }
+                End::Closed => tracing::trace!(%peer, "A client closed its connection"),
+                End::Dropped => tracing::debug!(%peer, "A client's connection was cut at the end of the grace period"),
+            }
+        }
+    }
+}
+
+async fn until_end<C>(connection: C, stream: &TcpStream, phase: &Phase, drain: &Drain) -> End
+where
+    C: Stoppable,
+{
+    let mut connection = pin!(connection);
+    let mut closed = pin!(closed(stream));
+    tokio::select! {
+        // In this order, so that an answer that is ready goes out even to a client that closed its side early.
+        biased;
+        outcome = connection.as_mut() => return outcome.map_or_else(End::Failed, |()| End::Done),
+        () = &mut closed => return End::Closed,
+        () = drain.stop.cancelled() => {}
+    }
+    let count = if phase.is_running() { &drain.finished } else { &drain.idle };
+    connection.as_mut().stop();
+    let end = tokio::select! {
+        biased;
+        outcome = connection.as_mut() => outcome.map_or_else(End::Failed, |()| End::Done),
+        () = &mut closed => End::Closed,
+        () = drain.end.cancelled() => End::Dropped,
+    };
+    let count = if matches!(end, End::Dropped) { &drain.dropped } else { count };
+    count.fetch_add(1, Relaxed);
+    end
+}
+
+/// A connection that can be told to end with the request it is serving.
+trait Stoppable: Future<Output = hyper::Result<()>> {
+    fn stop(self: std::pin::Pin<&mut Self>);
+}
+
+impl<S> Stoppable for http1::Connection<TokioIo<ClientIo>, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = ResponseBody>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn stop(self: std::pin::Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn answer(
+    router: Router,
+    phase: Arc<Phase>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let running = phase.begin(request.body());
+    let mut request = request.map(|body| Body::new(RequestBody { body, phase }));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| ResponseBody::new(body, running)))
+}

@@ -1,0 +1,111 @@
+//! Accepts client connections and serves them, so that no client can hold what it does not use.
+//!
+//! Every phase of a connection has an end: the head of a request and the wait between requests have deadlines, a client
+//! that does not take its answer is dropped, and a client that goes away (FIN or RST, half-close included) takes its
+//! request with it at once, whatever the request is waiting for. Stopping has a deadline too.
+
+mod connection;
+mod deadline;
+mod drain;
+mod io;
+mod phase;
+
+use std::{io::Result, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::drain::DrainReport;
+use self::{connection::Connections, drain::Drain};
+use crate::config::ServerConfig;
+
+/// What connections that were told to end get before the report goes out without them.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Bytes the kernel may hold for a client beyond what the client has room for.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
+/// Listens where the configuration says.
+pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
+    TcpListener::bind((config.host.trim_matches(['[', ']']), config.port)).await
+}
+
+/// Serves connections until `shutdown`, then lets running requests finish within the grace period.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &ServerConfig,
+    shutdown: CancellationToken,
+) -> DrainReport {
+    let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let drain = Arc::new(Drain::new(shutdown.clone()));
+    let connections = Connections::new(config, router, drain.clone());
+    let tasks = TaskTracker::new();
+    loop {
+        let (stream, peer, slot) = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        prepare(&stream, config);
+        let connection = connections.serve(stream, peer);
+        tasks.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(config.shutdown_grace, tasks.wait()).await.is_err() {
+        drain.end.cancel();
+        // The tasks only have to be polled once more; a stuck one must not keep the process from ending.
+        let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
+    }
+    drain.report()
+}
+
+/// The next connection, once there is room for it. Clients beyond the limit wait in the kernel's queue.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, slot),
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => {
+                // Mostly "too many open files". It lasts until some connection ends, and asking at once would spin.
+                tracing::warn!(%error, "Cannot accept connections, trying again in {} ms", pause.as_millis());
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+/// The client gave up before it was accepted: no reason to wait for the next one.
+fn is_of_one_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Socket options. A failure means that the client is gone already, which the connection finds out itself.
+fn prepare(stream: &TcpStream, config: &ServerConfig) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    let outcome = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    #[cfg(target_os = "linux")]
+    let outcome = outcome
+        // A peer that vanished without a word, while bytes to it are under way, is noticed by the kernel alone.
+        .and_then(|()| socket.set_tcp_user_timeout(Some(config.write_stall_timeout)))
+        // Otherwise megabytes wait in the kernel, and a slow reader's progress shows only when a third of them are gone.
+        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "A client left while it was being accepted");
+    }
+}

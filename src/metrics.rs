@@ -1,0 +1,95 @@
+//! Every metric, named in one place.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::store::LogRow;
+
+/// What is counted. Labels are names that an operator configured, never what a client wrote, so that series are bounded.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    duration: Family<Of, Histogram>,
+    tokens: Family<Tokens, Counter>,
+    cost: Family<Of, Counter<f64, AtomicU64>>,
+    dropped_fields: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    provider: String,
+    status: i64,
+    stream: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    provider: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tokens {
+    provider: String,
+    kind: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("llm_orchestrator");
+        let requests = Family::default();
+        let duration = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let (tokens, cost, dropped_fields) = (Family::default(), Family::default(), Counter::default());
+        registry.register("requests", "Requests by who answered, and how", requests.clone());
+        registry.register_with_unit("request_duration", "Whole requests", Unit::Seconds, duration.clone());
+        registry.register("tokens", "Tokens by kind", tokens.clone());
+        registry.register("cost_dollars", "What answers cost, where a price is known", cost.clone());
+        registry.register("dropped_fields", "Request fields that a target could not carry", dropped_fields.clone());
+        Self { registry, requests, duration, tokens, cost, dropped_fields }
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 16))
+}
+
+impl Metrics {
+    /// A request has ended as its row says.
+    pub fn request(&self, row: &LogRow) {
+        let provider = row.provider_name.clone().unwrap_or_default();
+        let labels = Request { provider: provider.clone(), status: row.status_code, stream: u64::from(row.stream) };
+        self.requests.get_or_create(&labels).inc();
+        let of = Of { provider: provider.clone() };
+        self.duration.get_or_create(&of).observe(row.latency_ms as f64 / 1000.0);
+        for (kind, count) in [("input", row.prompt_tokens), ("output", row.completion_tokens)] {
+            if let Some(count) = count {
+                let labels = Tokens { provider: provider.clone(), kind };
+                self.tokens.get_or_create(&labels).inc_by(count.unsigned_abs());
+            }
+        }
+        if let Some(cost) = row.cost {
+            self.cost.get_or_create(&of).inc_by(cost as f64 / 1e9);
+        }
+    }
+
+    /// A translation left out so many fields.
+    pub fn fields_dropped(&self, count: u64) {
+        self.dropped_fields.inc_by(count);
+    }
+
+    /// All of it, in OpenMetrics text.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
