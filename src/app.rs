@@ -1,10 +1,6 @@
 //! The running gateway: what all requests share, and how it is built from the configuration.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -17,7 +13,7 @@ use crate::{
     clock,
     config::Config,
     health::{Health, Policy, probe},
-    journal::Journal,
+    journal::{self, Journal},
     limits::Limits,
     metrics::Metrics,
     pricing::Prices,
@@ -66,7 +62,7 @@ const INITIALIZED_SETTING: &str = "initialized_at";
 impl App {
     /// Opens the store, brings its schema up to date, and reads everything into memory.
     pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, FirstStart)> {
-        let store = Store::open(&config.database.url)?;
+        let store = Store::open(config.database.url.expose_secret())?;
         store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
         let master_key = MasterKey::load(config.auth.master_key.as_ref(), &config.auth.master_key_file)?;
         let (admin_key, first) = first_start(&config, &store, &master_key).await?;
@@ -75,7 +71,14 @@ impl App {
             ejection_base: config.health.ejection_base,
             ejection_max: config.health.ejection_max,
         };
-        let journal = Journal::start(store.clone(), &config.journal);
+        let journal = Journal::start(
+            store.clone(),
+            journal::Settings {
+                capacity: config.journal.capacity,
+                batch: config.journal.batch,
+                flush_interval: config.journal.flush_interval,
+            },
+        );
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
@@ -154,11 +157,7 @@ fn extra_roots() -> anyhow::Result<Vec<rustls_pki_types::CertificateDer<'static>
 
 /// Makes what a first start makes: an admin key and an API key if the configuration has none, and the providers that
 /// the environment names.
-async fn first_start(
-    config: &Config,
-    store: &Store,
-    master_key: &MasterKey,
-) -> anyhow::Result<(KeyHash, FirstStart)> {
+async fn first_start(config: &Config, store: &Store, master_key: &MasterKey) -> anyhow::Result<(KeyHash, FirstStart)> {
     let mut made = FirstStart::default();
     let first = store.claim_setting(INITIALIZED_SETTING, &clock::rfc3339(clock::now_micros())).await?;
     if first {
@@ -193,11 +192,11 @@ async fn create_provider(
     let id = store.new_id(Noun::Provider).await?;
     let now = clock::now_micros();
     let provider = Provider {
-        name: given.name.clone(),
-        kind: given.kind.clone(),
+        name: given.name.to_string(),
+        kind: given.kind.to_string(),
         base_url: given.base_url.clone(),
         api_key: Some(master_key.seal(id, &given.api_key)),
-        ..Provider::new(id, now)
+        ..Provider::with_defaults(id, now)
     };
     store.insert_provider(&provider).await?;
     Ok(())

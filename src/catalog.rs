@@ -126,9 +126,7 @@ impl Provider {
         }
         match &self.listed {
             Some(listed) => listed.contains(model),
-            None => {
-                self.kind.knows(model) || (self.own_address && self.kind.protocol == ProtocolId::OpenAiChat)
-            }
+            None => self.kind.knows(model) || (self.own_address && self.kind.protocol == ProtocolId::OpenAiChat),
         }
     }
 }
@@ -214,7 +212,7 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
 
 impl Catalog {
     fn add_caller(&mut self, hash: KeyHash, caller: Caller) {
-        let subject = Some(Subject::Key(hash.short()));
+        let subject = Some(Subject::Key(hash));
         self.callers.insert(hash, Arc::new(Caller { subject, ..caller }));
     }
 }
@@ -236,9 +234,9 @@ fn provider(
     };
     let key = match &row.api_key {
         None => None,
-        Some(sealed) => Some(master_key.open(row.id, sealed).map_err(|_| {
-            "its key was sealed with another master key: restore MASTER_KEY or the key file, or set the key anew"
-        })?),
+        Some(sealed) => Some(master_key.open(row.id, sealed).map_err(
+            |_| "its key was sealed with another master key: restore MASTER_KEY or the key file, or set the key anew",
+        )?),
     };
     Ok(Provider {
         id: row.id,
@@ -277,7 +275,7 @@ fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<P
     Model {
         name: row.name.clone(),
         max_output_tokens: row.max_output_tokens.map(i64::unsigned_abs),
-        price: Price::of_model(row),
+        price: Price::of(row),
         routes: routes.collect(),
         created: row.created_at / 1_000_000,
     }

@@ -1,12 +1,23 @@
 //! One address in front of every large-language-model provider: the gateway as a library, which the binary starts.
 //!
-//! A request comes in through [`http`], is handled by the gateway from the catalog in memory, and leaves a row in
-//! the journal. Operators change what the catalog is built from through the admin API, which alone waits for the [`store`].
+//! A request comes in through [`http`], is handled by the [`gateway`] from the [`catalog`] in memory, and leaves a row in
+//! the [`journal`]. Operators change what the catalog is built from through [`admin`], which alone waits for the [`store`].
 
+pub mod admin;
+pub mod app;
+pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod gateway;
+pub mod health;
 pub mod http;
 pub mod journal;
+pub mod limits;
+pub mod metrics;
 pub mod pricing;
+pub mod providers;
+pub mod routing;
 pub mod secret;
+pub mod serve;
 pub mod store;
+pub mod upstream;

@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::secret::KeyHash;
+
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A sliding window that remembers when each admitted request came.
@@ -39,8 +41,8 @@ pub struct Limits {
 /// Who or what a limit is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// An API key, by its hash's first bytes.
-    Key([u8; 16]),
+    /// An API key, by its hash.
+    Key(KeyHash),
     /// A client without a key.
     Address(std::net::IpAddr),
     /// A provider, by its id.

@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn needs_are_seen_without_parsing_contents() {
         let body = r#"{"model":"m","tools":[{}],"response_format":{"type":"json_schema"},"messages":[{"content":[{"type":"image_url"}]}]}"#;
-        assert_eq!(read(body, &[]).unwrap().wish.needs, Needs { tool_call: true, structured_output: true, image: true });
+        assert_eq!(
+            read(body, &[]).unwrap().wish.needs,
+            Needs { tool_call: true, structured_output: true, image: true }
+        );
         assert_eq!(read(r#"{"model":"m","tools":[],"messages":[]}"#, &[]).unwrap().wish.needs, Needs::default());
     }
 }

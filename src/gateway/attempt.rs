@@ -42,7 +42,11 @@ pub async fn send(
     if !head.status.is_success() {
         return Err(refused(prepared, head.status.as_u16(), &head.headers, body, deadline).await);
     }
-    if stream { open(prepared, &head.headers, body, limits, deadline).await } else { whole(prepared, &head.headers, body, limits, deadline).await }
+    if stream {
+        open(prepared, &head.headers, body, limits, deadline).await
+    } else {
+        whole(prepared, &head.headers, body, limits, deadline).await
+    }
 }
 
 async fn whole(

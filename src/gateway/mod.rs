@@ -72,8 +72,7 @@ pub async fn handle(
     let catalog = app.catalog();
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
-    let mut source =
-        Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
+    let mut source = Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
     let won = drive(app, &asked, plan, &mut source, record).await?;
     Ok(answer(app, inbound, &asked, won, record))
 }
@@ -174,7 +173,13 @@ async fn drive(
         };
         match sent {
             Ok(answer) => {
-                return Ok(Won { deadline: total(asked, routing.stream_max_duration, began, deadline), target, prepared, answer, permit });
+                return Ok(Won {
+                    deadline: total(asked, routing.stream_max_duration, began, deadline),
+                    target,
+                    prepared,
+                    answer,
+                    permit,
+                });
             }
             Err(error) => {
                 blame(&target, permit, &error, own);

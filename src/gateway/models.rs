@@ -50,9 +50,9 @@ pub fn list(catalog: &Catalog, caller: &Caller) -> ModelList {
         } else {
             provider.listed.iter().flatten().map(String::as_str).collect()
         };
-        data.extend(own.into_iter().map(|model| {
-            object(format!("{}:{model}", provider.name), provider.created, &provider.name)
-        }));
+        data.extend(
+            own.into_iter().map(|model| object(format!("{}:{model}", provider.name), provider.created, &provider.name)),
+        );
     }
     data.retain(|model| caller.may_use(&model.id));
     ModelList { object: "list", data }

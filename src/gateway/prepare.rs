@@ -109,7 +109,8 @@ fn headers(target: &Target, stream: bool) -> HeaderMap {
     let accept = if stream { "text/event-stream" } else { "application/json" };
     headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))));
+    headers
+        .insert(header::USER_AGENT, HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))));
     target.provider.kind.authenticate(target.provider.key.as_ref(), &mut headers);
     headers
 }

@@ -146,9 +146,9 @@ impl Record {
             let model = row.upstream_model.as_deref().unwrap_or_default();
             row.cost = match price {
                 Some(price) => price.cost(&usage),
-                None => app.prices.cost(model, &usage),
+                None => app.prices.cost_at(row.provider_type.as_deref().unwrap_or_default(), model, &usage),
             };
-            row.count(&usage);
+            count(&mut row, &usage);
         }
         app.metrics.request(&row);
         info!(
@@ -179,6 +179,17 @@ impl Record {
             change(inner);
         }
     }
+}
+
+/// Writes down what an answer took.
+fn count(row: &mut LogRow, usage: &Usage) {
+    let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
+    row.prompt_tokens = tokens(usage.input);
+    row.completion_tokens = tokens(usage.output);
+    row.total_tokens = tokens(usage.total());
+    row.cached_tokens = tokens(usage.cache_read);
+    row.cache_write_tokens = tokens(usage.cache_write);
+    row.reasoning_tokens = usage.reasoning.and_then(tokens);
 }
 
 impl Drop for Record {

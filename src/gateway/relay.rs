@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use llm_protocol::{
     Inbound, Passthrough, Served, StreamEncoder,
-    ir::{ApiError, Event, ErrorKind},
+    ir::{ApiError, ErrorKind, Event},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -66,11 +66,8 @@ impl Relay {
         record: Record,
     ) -> Self {
         let envelope = record.envelope();
-        let writer = if same {
-            Writer::Same(inbound.passthrough(&envelope))
-        } else {
-            Writer::Other(inbound.encoder(envelope))
-        };
+        let writer =
+            if same { Writer::Same(inbound.passthrough(&envelope)) } else { Writer::Other(inbound.encoder(envelope)) };
         Self {
             upstream,
             writer,
@@ -184,8 +181,8 @@ impl Relay {
             }
         }
         // A total that the client set is no fault of the provider's.
-        let blamed = blames_upstream(&error)
-            && (error.kind != ErrorKind::Timeout || Instant::now() < self.deadlines.total);
+        let blamed =
+            blames_upstream(&error) && (error.kind != ErrorKind::Timeout || Instant::now() < self.deadlines.total);
         if let Some(permit) = self.permit.take().filter(|_| blamed) {
             permit.settle(&Outcome::Failure(error.message.clone()));
         }

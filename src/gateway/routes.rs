@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::{ConnectInfo, Path, Request, State},
     http::{HeaderMap, Response, header},
@@ -16,6 +16,8 @@ use super::{
     models::{self, ModelList, ModelObject},
     record::Record,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
+
 use crate::{
     app::App,
     clock,
@@ -27,14 +29,14 @@ use crate::{
     store::LogRow,
 };
 
-/// The data plane's routes.
-pub fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/chat/completions", post(chat_completions))
+/// The data plane's routes. Those without `/v1` are for clients that add nothing to their base URL.
+pub fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(chat_completions))
+        .routes(routes!(list_models))
+        .routes(routes!(get_model))
         .route("/chat/completions", post(chat_completions))
-        .route("/v1/models", get(list_models))
         .route("/models", get(list_models))
-        .route("/v1/models/{*id}", get(get_model))
         .route("/models/{*id}", get(get_model))
 }
 
@@ -120,7 +122,7 @@ pub(crate) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap)
 /// The rest of the path is the id, since ids may hold `:` and `/`.
 #[utoipa::path(
     get,
-    path = "/v1/models/{id}",
+    path = "/v1/models/{*id}",
     tag = "client",
     params(("id" = String, Path, description = "As in the list, or any name that a request may use")),
     responses((status = 200, body = ModelObject), (status = 404, description = "No provider serves it")),

@@ -76,11 +76,6 @@ impl Upstream {
         }
     }
 
-    /// Whether the next step is at hand.
-    pub fn has_more(&self) -> bool {
-        !self.held.is_empty()
-    }
-
     async fn read(&mut self) -> Result<Option<Step>, ApiError> {
         loop {
             if self.over {

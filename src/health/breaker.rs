@@ -62,9 +62,13 @@ pub enum Admission {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Admitting,
-    Ejected { until: Instant },
+    Ejected {
+        until: Instant,
+    },
     /// One request at a time is let through; `busy` while it runs.
-    Probing { busy: bool },
+    Probing {
+        busy: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -268,7 +272,10 @@ mod tests {
         let (mut breaker, now) = (breaker(), Instant::now());
         (0..3).for_each(|_| fail(&mut breaker, now));
         let later = now + BASE;
-        assert_eq!((breaker.admit(now, false), breaker.admit(later, false), breaker.admit(later, false)), (None, Some(true), None));
+        assert_eq!(
+            (breaker.admit(now, false), breaker.admit(later, false), breaker.admit(later, false)),
+            (None, Some(true), None)
+        );
         breaker.release_probe();
         assert_eq!(breaker.admit(later, false), Some(true));
         succeed(&mut breaker, later);

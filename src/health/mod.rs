@@ -90,7 +90,11 @@ pub enum Outcome {
 
 impl ProviderHealth {
     fn new(policy: Policy) -> Self {
-        Self { breaker: Mutex::new(breaker::Breaker::new(policy)), told: Mutex::default(), retries: RetryBudget::default() }
+        Self {
+            breaker: Mutex::new(breaker::Breaker::new(policy)),
+            told: Mutex::default(),
+            retries: RetryBudget::default(),
+        }
     }
 
     /// Whether the provider may be asked now, without taking anything.

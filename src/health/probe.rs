@@ -102,9 +102,10 @@ pub async fn refresh(app: &App, provider: &Provider) {
 }
 
 async fn keep(app: &App, provider: &Provider, models: Vec<String>) {
-    let same = provider.listed.as_ref().is_some_and(|known| {
-        known.len() == models.len() && models.iter().all(|model| known.contains(model))
-    });
+    let same = provider
+        .listed
+        .as_ref()
+        .is_some_and(|known| known.len() == models.len() && models.iter().all(|model| known.contains(model)));
     if same {
         return;
     }
@@ -201,7 +202,8 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     let listing: Listing =
         serde_json::from_slice(&body).map_err(|_| malformed("the provider's list of models cannot be read"))?;
     let gemini = listing.data.is_none();
-    let listed = listing.data.or(listing.models).ok_or_else(|| malformed("the provider's list of models is no list"))?;
+    let listed =
+        listing.data.or(listing.models).ok_or_else(|| malformed("the provider's list of models is no list"))?;
     let name = |model: Listed| {
         let name = model.id.or(model.name)?;
         Some(if gemini { name.strip_prefix("models/").unwrap_or(&name).to_owned() } else { name })

@@ -3,4 +3,8 @@
 pub mod body;
 pub mod error;
 pub mod middleware;
+mod router;
 pub mod server;
+mod status;
+
+pub use router::{openapi, router};

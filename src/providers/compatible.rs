@@ -17,14 +17,7 @@ const fn row(name: &'static str, base_url: &'static str, known_models: &'static 
 
 /// A server that the operator runs: any address, any model.
 const fn local(name: &'static str, base_url: Option<&'static str>) -> Kind {
-    Kind {
-        name,
-        protocol: ProtocolId::OpenAiChat,
-        base_url,
-        version: "v1",
-        auth: Auth::Bearer,
-        known_models: &["*"],
-    }
+    Kind { name, protocol: ProtocolId::OpenAiChat, base_url, version: "v1", auth: Auth::Bearer, known_models: &["*"] }
 }
 
 /// Addresses as their own documentation gives them, as of November 2026.
@@ -36,7 +29,11 @@ pub static TABLE: &[Kind] = &[
     local("lmstudio", Some("http://127.0.0.1:1234/v1")),
     row("deepseek", "https://api.deepseek.com/v1", &["deepseek-*"]),
     row("groq", "https://api.groq.com/openai/v1", &[]),
-    row("mistral", "https://api.mistral.ai/v1", &["mistral-*", "ministral-*", "magistral-*", "codestral-*", "pixtral-*"]),
+    row(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        &["mistral-*", "ministral-*", "magistral-*", "codestral-*", "pixtral-*"],
+    ),
     row("xai", "https://api.x.ai/v1", &["grok-*"]),
     row("openrouter", "https://openrouter.ai/api/v1", &["*/*"]),
     row("together", "https://api.together.xyz/v1", &[]),

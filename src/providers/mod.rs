@@ -85,7 +85,8 @@ impl Kind {
     pub fn base(&self, given: Option<&str>) -> Option<String> {
         let base = given.or(self.base_url)?.trim().trim_end_matches('/');
         let path = base.split_once("://").map_or(base, |(_, rest)| rest);
-        let versioned = self.version.is_empty() || path.split('/').skip(1).any(is_version) || Some(base) == self.base_url;
+        let versioned =
+            self.version.is_empty() || path.split('/').skip(1).any(is_version) || Some(base) == self.base_url;
         Some(if versioned { base.to_owned() } else { format!("{base}/{}", self.version) })
     }
 

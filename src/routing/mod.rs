@@ -68,9 +68,7 @@ pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
     }
     if groups.iter().all(Vec::is_empty) {
         return Err(match wish.provider.as_deref().or(prefix) {
-            Some(selector) => {
-                ApiError::new(ErrorKind::Unavailable, format!("provider `{selector}` is switched off"))
-            }
+            Some(selector) => ApiError::new(ErrorKind::Unavailable, format!("provider `{selector}` is switched off")),
             None => ApiError {
                 param: Some("model".into()),
                 code: Some("model_not_found".into()),
@@ -109,7 +107,9 @@ fn selected(
     let chosen = catalog.select(selector);
     let configured = catalog.models.get(model);
     let associated: Vec<Target> = match configured {
-        Some(model) => routes(model, needs).filter(|target| chosen.iter().any(|p| p.id == target.provider.id)).collect(),
+        Some(model) => {
+            routes(model, needs).filter(|target| chosen.iter().any(|p| p.id == target.provider.id)).collect()
+        }
         None => Vec::new(),
     };
     if !associated.is_empty() {
@@ -158,11 +158,8 @@ fn plain(provider: &Arc<Provider>, model: &str, configured: Option<&Arc<Model>>)
 
 impl std::fmt::Display for Needs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let wanted = [
-            (self.tool_call, "tool_call"),
-            (self.structured_output, "structured_output"),
-            (self.image, "image"),
-        ];
+        let wanted =
+            [(self.tool_call, "tool_call"), (self.structured_output, "structured_output"), (self.image, "image")];
         let names: Vec<_> = wanted.iter().filter(|(needed, _)| *needed).map(|(_, name)| *name).collect();
         f.write_str(&names.join(", "))
     }

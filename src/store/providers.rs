@@ -42,8 +42,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider without a name or a kind yet, all else as the defaults have it.
-    pub fn new(id: i64, now: i64) -> Self {
+    /// A provider of which nothing is said yet: what is not said of one when it is created.
+    pub fn with_defaults(id: i64, now: i64) -> Self {
         Self {
             id,
             name: String::new(),

@@ -37,7 +37,12 @@ impl Pieces {
 }
 
 /// The whole body, unpacked if it came packed although nobody asked for that.
-pub async fn read_whole(body: Incoming, headers: &HeaderMap, limit: usize, deadline: Instant) -> Result<Bytes, ApiError> {
+pub async fn read_whole(
+    body: Incoming,
+    headers: &HeaderMap,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, ApiError> {
     let mut pieces = Pieces(body);
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;

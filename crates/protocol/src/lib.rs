@@ -108,6 +108,10 @@ pub trait Inbound: Send + Sync {
     /// Which protocol this is.
     fn id(&self) -> ProtocolId;
 
+    /// Checks what can be checked at little cost, before anybody is asked: the fields every request of this protocol
+    /// must have, and the ranges of its numbers. `Malformed` names the field and what was expected of it.
+    fn validate(&self, members: &splice::Members<'_>) -> Result<(), Malformed>;
+
     /// Reads and checks a request body. `Malformed` names the field and what was expected of it.
     fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed>;
 
@@ -192,7 +196,7 @@ pub trait Passthrough: Send {
 pub static INBOUND: &[&dyn Inbound] = &[];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[&anthropic::Anthropic];
+pub static OUTBOUND: &[&dyn Outbound] = &[&anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {

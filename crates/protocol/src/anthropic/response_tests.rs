@@ -100,7 +100,7 @@ fn citations_name_the_text_that_they_support() {
         quote: Some("q".into()),
         span: Some((2, 4)),
     };
-    assert_eq!(answer(content, "end_turn").unwrap().outputs[0].citations, [expected.clone()]);
+    assert_eq!(answer(content, "end_turn").unwrap().outputs[0].citations[..], *std::slice::from_ref(&expected));
     let [last, end] = stop("end_turn");
     let (events, _) = stream(&[
         start(json!({"type": "text", "text": "é1"})),

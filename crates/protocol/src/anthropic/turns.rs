@@ -106,20 +106,26 @@ impl<'a> Scribe<'a, '_> {
     }
 
     fn system(&mut self, parts: &'a [Part]) {
-        let mut rest = self.system_text(parts);
-        if rest.is_empty() {
-            return;
+        let rest = self.system_text(parts);
+        if !rest.is_empty() {
+            self.push(Draft { rest, ..Draft::new(Role::System) });
         }
-        if self.rules.system_in_messages && !self.drafts.is_empty() {
-            return self.push(Draft { rest, ..Draft::new(Role::System) });
-        }
-        self.losses.approximated("messages");
-        for block in &mut rest {
-            if let Block::Text { text, .. } = block {
-                *text = Cow::Owned(format!("<system>\n{text}\n</system>"));
+    }
+
+    /// System text stays in its place where the model knows it there, and where Anthropic allows it: between a user's turn and the
+    /// assistant's, or at the end behind a user's turn. Elsewhere the user says it, marked as what it is.
+    fn settle_system(&mut self) {
+        let mut drafts = std::mem::take(&mut self.drafts).into_iter().peekable();
+        while let Some(mut draft) = drafts.next() {
+            let follows_user = self.drafts.last().is_some_and(|last| last.role == Role::User);
+            let precedes_user = drafts.peek().is_some_and(|next| next.role == Role::User);
+            let stays = self.rules.system_in_messages && follows_user && !precedes_user;
+            if draft.role == Role::System && !stays {
+                self.losses.approximated("messages");
+                draft = Draft { rest: draft.rest.into_iter().map(marked).collect(), ..Draft::new(Role::User) };
             }
+            self.push(draft);
         }
-        self.push(Draft { rest, ..Draft::new(Role::User) });
     }
 
     fn system_text(&mut self, parts: &'a [Part]) -> Vec<Block<'a>> {
@@ -227,6 +233,7 @@ impl<'a> Scribe<'a, '_> {
     }
 
     fn finish(mut self) -> Vec<Turn<'a>> {
+        self.settle_system();
         for draft in &mut self.drafts {
             if draft.is_empty() {
                 self.losses.approximated("messages");
@@ -291,6 +298,13 @@ fn missing(open: &mut HashSet<&str>, losses: &mut Losses) {
         losses.refused("messages", format!("the tool call `{id}` has no result in the message after it"));
     }
     open.clear();
+}
+
+fn marked(mut block: Block<'_>) -> Block<'_> {
+    if let Block::Text { text, .. } = &mut block {
+        *text = Cow::Owned(format!("<system>\n{text}\n</system>"));
+    }
+    block
 }
 
 /// No block for text that is empty or white space, which Anthropic refuses.

@@ -46,19 +46,20 @@ fn system_text_keeps_its_pieces_and_loses_empty_ones() {
 }
 
 #[test]
-fn system_text_in_the_middle_stays_there_or_becomes_the_users() {
-    let messages = || {
-        vec![
-            (Role::User, vec![Part::text("a")]),
-            (Role::System, vec![Part::text("b")]),
-            (Role::User, vec![Part::text("c")]),
-        ]
-    };
-    let (sent, lost) = turns(OPUS_5, messages());
+fn system_text_in_the_middle_stays_where_it_may_and_else_becomes_the_users() {
+    let message = |role, text| (role, vec![Part::text(text)]);
+    let before = [message(Role::User, "a"), message(Role::System, "b")];
+    let merged = json!({"role": "user", "content": [text("a"), text("<system>\nb\n</system>"), text("c")]});
+    let (sent, lost) = turns(OPUS_5, before.to_vec());
     assert_eq!((&sent[1], lost.as_str()), (&json!({"role": "system", "content": [text("b")]}), ""));
-    let (sent, lost) = turns(SONNET_4_6, messages());
-    let merged = json!([{"role": "user", "content": [text("a"), text("<system>\nb\n</system>"), text("c")]}]);
-    assert_eq!((sent, lost.as_str()), (merged, "messages"));
+    let then_user = [&before[..], &[message(Role::User, "c")]].concat();
+    for model in [OPUS_5, SONNET_4_6] {
+        let (sent, lost) = turns(model, then_user.clone());
+        assert_eq!((&sent, lost.as_str()), (&json!([merged]), "messages"));
+    }
+    let then_assistant = [&before[..], &[message(Role::Assistant, "c"), message(Role::User, "d")]].concat();
+    assert_eq!(turns(OPUS_5, then_assistant.clone()).0[1]["role"], "system");
+    assert_eq!(turns(SONNET_4_6, then_assistant).0[0]["content"][1], text("<system>\nb\n</system>"));
 }
 
 #[test]
@@ -354,11 +355,8 @@ proptest! {
         prop_assert_eq!(losses.refusals().next(), None);
         let turns: Vec<_> = body["messages"].as_array().unwrap().iter().filter(|turn| turn["role"] != "system").collect();
         let mut open: Vec<&str> = Vec::new();
-        prop_assert_eq!(&turns[0]["role"], "user");
-        // System text may stand between two turns of one party.
-        let has_system = turns.len() < body["messages"].as_array().unwrap().len();
-        prop_assert!(has_system || turns.windows(2).all(|pair| pair[0]["role"] != pair[1]["role"]));
-        for turn in turns {
+        for (at, turn) in turns.iter().enumerate() {
+            prop_assert_eq!(&turn["role"], if at % 2 == 0 { "user" } else { "assistant" });
             let content = turn["content"].as_array().unwrap();
             prop_assert!(!content.is_empty());
             let results: Vec<&str> = content.iter().filter_map(|block| block["tool_use_id"].as_str()).collect();

@@ -1,6 +1,7 @@
 //! The canonical form between the protocols, shaped like the most structured of them: an answer is a sequence of
 //! typed blocks, a stream is a sequence of events with a checkable grammar.
 
+mod custom;
 mod error;
 mod event;
 mod loss;
@@ -8,6 +9,7 @@ mod request;
 mod response;
 mod usage;
 
+pub use custom::CustomCalls;
 pub use error::{ApiError, ErrorKind, Malformed};
 pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
 pub use loss::{Loss, LossKind, Losses};

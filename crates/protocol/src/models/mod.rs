@@ -22,12 +22,16 @@ pub struct ModelRules {
     pub thinking: Thinking,
     /// Efforts taken, in any order; empty if the model takes none. Others become the nearest.
     pub efforts: Vec<Effort>,
+    /// Least and greatest number of tokens for [`Thinking::Budget`]; switching off is the effort `none`, not a small budget.
+    pub thinking_budget: Option<(u64, u64)>,
     /// Whether the model thinks when nothing is said about it.
     pub reasons_by_default: bool,
     /// Whether thinking can be switched off; else the weakest effort stands for "off".
     pub thinking_can_be_off: bool,
     /// Whether an answer leaves its reasoning out unless asked to show it.
     pub hides_reasoning: bool,
+    /// Whether `presence_penalty` and `frequency_penalty` are taken, where other sampling is.
+    pub penalties: bool,
     /// Greatest number of output tokens, and what is asked for where the protocol demands a number and the client gave none.
     pub max_output_tokens: Option<u64>,
     /// Which field limits the output in OpenAI's chat protocol.
@@ -46,6 +50,10 @@ pub struct ModelRules {
     pub prefill: bool,
     /// Whether a tool's result may hold media.
     pub media_in_tool_results: bool,
+    /// Whether the first tool call of each step in the history must carry the signature that it came with.
+    pub signed_tool_calls: bool,
+    /// Whether tools that run at the provider and functions go together.
+    pub hosted_tools_with_functions: bool,
 }
 
 impl Default for ModelRules {
@@ -56,9 +64,11 @@ impl Default for ModelRules {
             temperature_with_top_p: true,
             thinking: Thinking::None,
             efforts: Vec::new(),
+            thinking_budget: None,
             reasons_by_default: false,
             thinking_can_be_off: true,
             hides_reasoning: false,
+            penalties: true,
             max_output_tokens: None,
             output_limit: OutputLimit::AsAsked,
             stop: true,
@@ -68,6 +78,8 @@ impl Default for ModelRules {
             system_in_messages: true,
             prefill: true,
             media_in_tool_results: true,
+            signed_tool_calls: false,
+            hosted_tools_with_functions: true,
         }
     }
 }

@@ -1,0 +1,87 @@
+//! Whether the gateway lives, whether it can serve, and which it is.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{app::App, health};
+
+/// That the process lives.
+#[derive(Serialize, ToSchema)]
+pub struct Alive {
+    #[schema(example = "healthy")]
+    status: &'static str,
+    #[schema(example = "llm-orchestrator")]
+    service: &'static str,
+}
+
+const ALIVE: Alive = Alive { status: "healthy", service: "llm-orchestrator" };
+
+/// Liveness
+///
+/// Touches nothing outside the process: a database that is down is no reason to restart the gateway.
+#[utoipa::path(get, path = "/health", tag = "status", responses((status = 200, body = Alive)))]
+pub(crate) async fn health() -> Json<Alive> {
+    Json(ALIVE)
+}
+
+/// Liveness
+#[utoipa::path(get, path = "/healthz", tag = "status", responses((status = 200, body = Alive)))]
+pub(crate) async fn healthz() -> Json<Alive> {
+    Json(ALIVE)
+}
+
+/// Whether a request could be served now.
+#[derive(Serialize, ToSchema)]
+pub struct Readiness {
+    ready: bool,
+    /// Why not.
+    reasons: Vec<&'static str>,
+}
+
+/// Readiness
+///
+/// 200 when a request could be served now, else 503 with the reasons.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "status",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness))
+)]
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Readiness>) {
+    let catalog = app.catalog();
+    let mut reasons = Vec::new();
+    if app.stopping.is_cancelled() {
+        reasons.push("the gateway is stopping");
+    }
+    if catalog.providers.is_empty() {
+        reasons.push("there is no enabled provider");
+    } else if catalog.providers.iter().all(|provider| provider.health.view().state == health::State::Unhealthy) {
+        reasons.push("no provider is healthy");
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+}
+
+/// Which build this is.
+#[derive(Serialize, ToSchema)]
+pub struct Version {
+    /// As in the changelog.
+    version: &'static str,
+    /// `unknown` where it was built outside a checkout.
+    git_commit: &'static str,
+    /// RFC 3339, in UTC.
+    build_date: &'static str,
+}
+
+/// Version
+#[utoipa::path(get, path = "/version", tag = "status", responses((status = 200, body = Version)))]
+pub(crate) async fn version() -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION"),
+        git_commit: env!("BUILD_COMMIT"),
+        build_date: env!("BUILD_DATE"),
+    })
+}
