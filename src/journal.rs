@@ -12,20 +12,34 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Notify,
+        mpsc::{Receiver, Sender, channel},
+    },
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::JournalConfig,
-    store::{LogRow, Store, StoreError},
-};
+use crate::store::{LogRow, Store, StoreError};
+
+/// How long a look at the log waits for rows that are on their way.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How much the journal holds, and how it hands rows on.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Rows that may wait.
+    pub capacity: usize,
+    /// Rows a transaction.
+    pub batch: usize,
+    /// How long a row waits for others to share its transaction.
+    pub flush_interval: Duration,
+}
 
 /// The queue's near end.
 pub struct Journal {
@@ -41,22 +55,27 @@ struct Counts {
     written: AtomicU64,
     dropped: AtomicU64,
     waiting: AtomicUsize,
+    /// Somebody wants to see the rows that wait: the writer need not wait for more.
+    wanted: Notify,
+    /// Rows were written or given up.
+    settled: Notify,
 }
 
 impl Counts {
     fn settle(&self, rows: usize, into: &AtomicU64) {
         self.waiting.fetch_sub(rows, Ordering::Relaxed);
         into.fetch_add(rows as u64, Ordering::Relaxed);
+        self.settled.notify_waiters();
     }
 }
 
 impl Journal {
     /// Starts the writer.
-    pub fn start(store: Store, config: &JournalConfig) -> Self {
-        let (sender, receiver) = channel(config.capacity.max(1));
+    pub fn start(store: Store, settings: Settings) -> Self {
+        let (sender, receiver) = channel(settings.capacity.max(1));
         let counts = Arc::new(Counts::default());
         let abandon = CancellationToken::new();
-        let writer = Writer { store, config: config.clone(), receiver, counts: counts.clone(), abandon: abandon.clone() };
+        let writer = Writer { store, settings, receiver, counts: counts.clone(), abandon: abandon.clone() };
         let writer = tokio::spawn(writer.run());
         Self { sender: Mutex::new(Some(sender)), counts, abandon, writer: Mutex::new(Some(writer)) }
     }
@@ -86,6 +105,24 @@ impl Journal {
         self.counts.waiting.load(Ordering::Relaxed)
     }
 
+    /// Waits until the rows that wait now are in the database, or a second: who looks at the log expects to find there what
+    /// has just happened.
+    pub async fn settle(&self) {
+        let done = || self.written() + self.dropped();
+        let goal = done() + self.depth() as u64;
+        let settling = async {
+            while done() < goal {
+                let settled = self.counts.settled.notified();
+                self.counts.wanted.notify_one();
+                if done() < goal {
+                    settled.await;
+                }
+            }
+        };
+        // Where the database is slow or away, an older view is better than none.
+        let _ = timeout(SETTLING, settling).await;
+    }
+
     /// Takes no more rows and writes those that wait, within `deadline`; what is left after it counts as dropped. Says
     /// whether nothing had to be left.
     pub async fn close(&self, deadline: Duration) -> bool {
@@ -108,7 +145,7 @@ impl Journal {
 /// The queue's far end.
 struct Writer {
     store: Store,
-    config: JournalConfig,
+    settings: Settings,
     receiver: Receiver<LogRow>,
     counts: Arc<Counts>,
     abandon: CancellationToken,
@@ -122,14 +159,17 @@ impl Writer {
 
     /// Collects rows and writes them, however long that takes. False when no more will come.
     async fn write_batch(&mut self) -> bool {
-        let mut rows = Vec::with_capacity(self.config.batch.max(1));
+        let mut rows = Vec::with_capacity(self.settings.batch.max(1));
         let Some(first) = self.receiver.recv().await else { return false };
         rows.push(first);
-        let flush_at = Instant::now() + self.config.flush_interval;
-        while rows.len() < self.config.batch {
-            match tokio::time::timeout_at(flush_at, self.receiver.recv()).await {
-                Ok(Some(row)) => rows.push(row),
-                Ok(None) | Err(_) => break,
+        let flush_at = Instant::now() + self.settings.flush_interval;
+        while rows.len() < self.settings.batch {
+            let room = self.settings.batch - rows.len();
+            tokio::select! {
+                biased;
+                received = self.receiver.recv_many(&mut rows, room) => if received == 0 { break },
+                () = sleep_until(flush_at) => break,
+                () = self.counts.wanted.notified() => break,
             }
         }
         self.write(&rows).await;
