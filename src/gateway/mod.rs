@@ -29,8 +29,8 @@ use self::{
     asked::Asked,
     attempt::Answer,
     prepare::{Prepared, Source},
-    record::Record,
-    relay::{Deadlines, Relay},
+    record::{Manners, Record},
+    relay::{Deadlines, Relay, Writer},
     turns::{Backoff, Turn, Turns},
 };
 use crate::{
@@ -58,8 +58,11 @@ pub async fn handle(
 ) -> Result<Response<Body>, ApiError> {
     let members = Members::read(&body)?;
     let asked = Asked::read(&members, headers)?;
-    let include_usage = members.get("stream_options").is_some_and(asks_for_usage);
-    record.asked(&asked.wish.model, asked.stream, include_usage);
+    let manners = Manners {
+        include_usage: members.get("stream_options").is_some_and(asks_for_usage),
+        legacy_functions: members.get("functions").is_some() && members.get("tools").is_none(),
+    };
+    record.asked(&asked.wish.model, asked.stream, manners);
     inbound.validate(&members)?;
     if !caller.may_use(&asked.wish.model) {
         return Err(ApiError::new(
@@ -270,7 +273,7 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
     let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
     record.lost(&prepared.losses);
     let body = match answer {
-        Answer::Whole { body, response } => {
+        Answer::Whole { body, mut response } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             if let Some(usage) = response.usage {
                 record.used(usage);
@@ -279,6 +282,9 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
             let body = if prepared.same {
                 inbound.sign_response(body, &served)
             } else {
+                if let Some(custom) = &prepared.custom {
+                    custom.response(&mut response);
+                }
                 inbound.encode_response(&response, &record.envelope(), &served).into()
             };
             permit.settle(&Outcome::Success { latency: record.elapsed() });
@@ -297,7 +303,12 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
                 keep_alive: routing.keep_alive_interval,
             };
             let name = target.provider.name.clone();
-            Relay::new(*upstream, inbound, prepared.same, deadlines, name, permit, record.hand_over()).into_body()
+            let writer = if prepared.same {
+                Writer::Same(inbound.passthrough(&record.envelope()))
+            } else {
+                Writer::Other(inbound.encoder(record.envelope()), prepared.custom)
+            };
+            Relay::new(*upstream, writer, deadlines, name, permit, record.hand_over()).into_body()
         }
     };
     let mut response = Response::new(body);

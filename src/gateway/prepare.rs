@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use llm_protocol::{
     Inbound, Outbound, Target as Aim,
-    ir::{ApiError, ErrorKind, Losses, Request as Canonical},
+    ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
     models::Models,
     outbound,
     splice::{Edit, Members},
@@ -20,6 +20,8 @@ pub struct Prepared {
     pub same: bool,
     /// What the target's protocol could not say.
     pub losses: Losses,
+    /// Free-text tools that the target was told of as functions.
+    pub custom: Option<CustomCalls>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -59,7 +61,7 @@ impl<'a> Source<'a> {
         }
         let aim = Aim { model: &target.model, rules: &rules };
         let same = outbound.id() == self.inbound.id();
-        let mut losses = Losses::default();
+        let (mut losses, mut custom) = (Losses::default(), None);
         let body = if same {
             let mut edits: Vec<Edit> = self.asked.removals.clone();
             edits.extend(outbound.adapt_request(self.members, aim));
@@ -67,13 +69,14 @@ impl<'a> Source<'a> {
         } else {
             let canonical = self.canonical()?;
             let body = outbound.encode_request(canonical, aim, &mut losses);
+            custom = CustomCalls::of(canonical);
             self.judge(&losses, &target.provider.name)?;
             body.into()
         };
         let uri = format!("{}{}", target.provider.base_url, outbound.endpoint(&target.model, self.asked.stream))
             .parse()
             .map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))?;
-        Ok(Prepared { outbound, same, losses, uri, headers: headers(target, self.asked.stream), body })
+        Ok(Prepared { outbound, same, losses, custom, uri, headers: headers(target, self.asked.stream), body })
     }
 
     fn canonical(&mut self) -> Result<&Canonical, ApiError> {
