@@ -53,8 +53,8 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::with_capacity(256, process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let mut lines = BufReader::with_capacity(256, process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("listening on ")).expect("it starts");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address").to_owned();
         Self { process, url, _folder: folder }
     }
