@@ -9,5 +9,5 @@ mod middleware;
 mod resilience;
 mod server;
 mod store;
-mod tidy;
 mod support;
+mod tidy;
