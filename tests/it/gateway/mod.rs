@@ -1,0 +1,40 @@
+//! What clients and operators see.
+
+mod admin_models;
+mod admin_providers;
+mod admin_watch;
+mod auth;
+mod client_faults;
+mod failover;
+mod health;
+mod nonsense;
+mod pages;
+mod retries;
+mod routing;
+mod streams;
+mod timeouts;
+mod validation;
+
+use serde_json::json;
+
+use crate::support::{Dialect, Gateway, Upstream};
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A gateway with providers `a`, `b`, … on scripted upstreams, preferred in this order, each tried once.
+async fn stage<const N: usize>(settings: &[(&str, &str)]) -> (Gateway, [Upstream; N]) {
+    stage_of(Dialect::OpenAi, settings).await
+}
+
+/// The same with providers of another type.
+async fn stage_of<const N: usize>(dialect: Dialect, settings: &[(&str, &str)]) -> (Gateway, [Upstream; N]) {
+    let gateway = Gateway::with(settings).await;
+    let mut upstreams = Vec::new();
+    for (position, name) in NAMES.iter().take(N).enumerate() {
+        let upstream = Upstream::start(name).await;
+        let more = json!({"priority": 100 - position, "max_retries": 0});
+        gateway.provider(name, dialect.kind(), &upstream, more).await;
+        upstreams.push(upstream);
+    }
+    (gateway, upstreams.try_into().unwrap_or_else(|_| unreachable!("N upstreams were started")))
+}

@@ -1,0 +1,510 @@
+//! A provider that does as it is told: it answers, stalls, cuts, resets and lies, and writes down what it was asked.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+
+use super::{Dialect, PATIENCE, eventually};
+
+/// How a body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Length,
+    Chunked,
+    /// By the connection's end.
+    Close,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(Vec<u8>),
+    Pause(Duration),
+}
+
+/// What comes after the last step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The body ends as its framing promises.
+    Whole,
+    /// The connection is closed in the middle.
+    Cut,
+    /// The connection is reset in the middle.
+    Reset,
+    /// Nothing more ever comes; the connection stays until the peer leaves.
+    Stall,
+}
+
+/// One answer, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// `None` sends no head: the script's end is all there is.
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+    wait: Duration,
+    framing: Framing,
+    steps: Vec<Step>,
+    end: End,
+}
+
+impl Script {
+    fn new(status: Option<u16>, framing: Framing, body: Vec<u8>) -> Self {
+        let steps = vec![Step::Send(body)];
+        Self { status, headers: Vec::new(), wait: Duration::ZERO, framing, steps, end: End::Whole }
+    }
+
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self::new(Some(status), Framing::Length, body.to_string().into()).header("Content-Type", "application/json")
+    }
+
+    /// An error in OpenAI's words.
+    pub fn error(status: u16, message: &str) -> Self {
+        Self::json(status, &Dialect::OpenAi.error(status, message))
+    }
+
+    pub fn bytes(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(Some(status), Framing::Length, body.into()).header("Content-Type", kind)
+    }
+
+    pub fn html(status: u16) -> Self {
+        Self::bytes(status, "text/html", "<html><body><h1>Bad Gateway at proxy-17.internal</h1></body></html>")
+    }
+
+    /// A stream, one chunk of the transfer coding a frame.
+    pub fn sse<T: AsRef<[u8]>>(frames: &[T]) -> Self {
+        let mut script = Self::new(Some(200), Framing::Chunked, Vec::new()).header("Content-Type", "text/event-stream");
+        script.steps = frames.iter().map(|frame| Step::Send(frame.as_ref().to_vec())).collect();
+        script
+    }
+
+    /// A whole stream in OpenAI's words.
+    pub fn stream(texts: &[&str]) -> Self {
+        Self::sse(&Dialect::OpenAi.stream(texts))
+    }
+
+    /// Takes the request and never answers.
+    pub fn silent() -> Self {
+        Self { end: End::Stall, ..Self::new(None, Framing::Close, Vec::new()) }
+    }
+
+    /// Takes the request and closes the connection.
+    pub fn hang_up() -> Self {
+        Self { end: End::Cut, ..Self::new(None, Framing::Close, Vec::new()) }
+    }
+
+    /// Takes the request and resets the connection.
+    pub fn slam() -> Self {
+        Self { end: End::Reset, ..Self::new(None, Framing::Close, Vec::new()) }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Waits before the head.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Waits before each step but the first.
+    pub fn paced(mut self, pause: Duration) -> Self {
+        let steps = std::mem::take(&mut self.steps);
+        for (position, step) in steps.into_iter().enumerate() {
+            if position > 0 {
+                self.steps.push(Step::Pause(pause));
+            }
+            self.steps.push(step);
+        }
+        self
+    }
+
+    /// Writes the same bytes one at a time.
+    pub fn byte_by_byte(mut self) -> Self {
+        let split = |step: Step| match step {
+            Step::Send(bytes) => bytes.into_iter().map(|byte| Step::Send(vec![byte])).collect(),
+            pause @ Step::Pause(_) => vec![pause],
+        };
+        self.steps = self.steps.into_iter().flat_map(split).collect();
+        self
+    }
+
+    /// Ends the body by closing the connection, without a length.
+    pub fn close_delimited(mut self) -> Self {
+        self.framing = Framing::Close;
+        self
+    }
+
+    pub fn then_cut(mut self) -> Self {
+        self.end = End::Cut;
+        self
+    }
+
+    pub fn then_reset(mut self) -> Self {
+        self.end = End::Reset;
+        self
+    }
+
+    pub fn then_stall(mut self) -> Self {
+        self.end = End::Stall;
+        self
+    }
+
+    fn head(&self, status: u16) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let declared = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        match self.framing {
+            Framing::Length if declared => {}
+            Framing::Length => head.push_str(&format!("Content-Length: {}\r\n", self.length())),
+            Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
+            Framing::Close => head.push_str("Connection: close\r\n"),
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    fn length(&self) -> usize {
+        let sent = |step: &Step| if let Step::Send(bytes) = step { bytes.len() } else { 0 };
+        self.steps.iter().map(sent).sum()
+    }
+}
+
+/// A request as the upstream got it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub at: Instant,
+    closed: watch::Receiver<Option<Instant>>,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the gateway sends JSON")
+    }
+
+    /// Waits for the moment when the peer closed the connection before the answer was over.
+    pub async fn closed(&self) -> Instant {
+        let mut closed = self.closed.clone();
+        let seen = tokio::time::timeout(PATIENCE, closed.wait_for(Option::is_some)).await;
+        let seen = seen.expect("the gateway closes the connection to the upstream");
+        seen.expect("the answer is not over before the peer closes").expect("it was waited for")
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.borrow().is_some()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Script>,
+    by_model: HashMap<String, Script>,
+    always: Option<Script>,
+    models: Option<Script>,
+    seen: Vec<Seen>,
+    model_lists: usize,
+}
+
+/// A scripted upstream on a port of its own. Unless told otherwise it says `Hello from NAME` in the asker's dialect.
+#[derive(Clone)]
+pub struct Upstream {
+    name: Arc<str>,
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    accepting: Arc<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.accepting) == 1 {
+            self.accepting.abort();
+        }
+    }
+}
+
+impl Upstream {
+    pub async fn start(name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = Arc::new(Mutex::new(State::default()));
+        let name: Arc<str> = name.into();
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&name), Arc::clone(&state)));
+        Self { name, address, state, accepting: Arc::new(accepting) }
+    }
+
+    /// A base URL where nobody listens.
+    pub async fn nowhere() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        format!("http://{}", listener.local_addr().expect("a bound socket has an address"))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    // === Instructions ===
+
+    /// Answers the next request so; later calls queue behind earlier ones.
+    pub fn next(&self, script: Script) -> &Self {
+        self.state().queue.push_back(script);
+        self
+    }
+
+    /// Answers every request so that no queued script is left for.
+    pub fn always(&self, script: Script) -> &Self {
+        self.state().always = Some(script);
+        self
+    }
+
+    /// Answers requests for a model so.
+    pub fn on_model(&self, model: &str, script: Script) -> &Self {
+        self.state().by_model.insert(model.into(), script);
+        self
+    }
+
+    /// Goes back to saying hello.
+    pub fn heal(&self) -> &Self {
+        let mut state = self.state();
+        state.queue.clear();
+        state.always = None;
+        drop(state);
+        self
+    }
+
+    /// Lists its models so, rather than saying that it does not know that page.
+    pub fn lists(&self, models: &[&str]) -> &Self {
+        let rows: Vec<Value> = models.iter().map(|id| json!({"id": id, "object": "model"})).collect();
+        self.lists_by(Script::json(200, &json!({"object": "list", "data": rows})))
+    }
+
+    pub fn lists_by(&self, script: Script) -> &Self {
+        self.state().models = Some(script);
+        self
+    }
+
+    // === What happened ===
+
+    /// How many requests came, those for the list of models not counted.
+    pub fn calls(&self) -> usize {
+        self.state().seen.len()
+    }
+
+    /// How often the list of models was asked for.
+    pub fn model_lists(&self) -> usize {
+        self.state().model_lists
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// The last request, when there is one.
+    pub fn last(&self) -> Seen {
+        self.state().seen.last().cloned().expect("the upstream was asked")
+    }
+
+    /// Waits for the n-th request, counted from one.
+    pub async fn call(&self, number: usize) -> Seen {
+        eventually(&format!("request {number} at {}", self.name), async || self.seen().get(number - 1).cloned()).await
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+}
+
+async fn accept(listener: TcpListener, name: Arc<str>, state: Arc<Mutex<State>>) {
+    // Connections end with the upstream: what is dropped here is aborted.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((socket, _)) = listener.accept().await {
+        socket.set_nodelay(true).ok();
+        connections.spawn(serve(socket, Arc::clone(&name), Arc::clone(&state)));
+    }
+}
+
+async fn serve(socket: TcpStream, name: Arc<str>, state: Arc<Mutex<State>>) {
+    let (mut reader, mut writer) = socket.into_split();
+    let mut buffer = Vec::new();
+    while let Some(asked) = read_request(&mut reader, &mut buffer).await {
+        let (closed, watcher) = watch::channel(None);
+        let script = choose(&name, &state, &asked, watcher);
+        let finished = tokio::select! {
+            finished = perform(&mut writer, &script) => finished,
+            () = gone(&mut reader) => {
+                closed.send_replace(Some(Instant::now()));
+                return;
+            }
+        };
+        if !finished {
+            return;
+        }
+    }
+}
+
+/// A request's head and body.
+struct Asked {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiver<Option<Instant>>) -> Script {
+    let mut state = state.lock().expect("no holder panics");
+    if asked.method == "GET" {
+        state.model_lists += 1;
+        return state.models.clone().unwrap_or_else(|| Script::error(404, "No such page"));
+    }
+    let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    state.seen.push(Seen {
+        method: asked.method.clone(),
+        path: asked.path.clone(),
+        headers: asked.headers.clone(),
+        body: asked.body.clone(),
+        at: Instant::now(),
+        closed,
+    });
+    if let Some(script) = body["model"].as_str().and_then(|model| state.by_model.get(model)) {
+        return script.clone();
+    }
+    let script = state.queue.pop_front().or_else(|| state.always.clone());
+    script.unwrap_or_else(|| greeting(name, &asked.path, &body))
+}
+
+fn greeting(name: &str, path: &str, body: &Value) -> Script {
+    let dialect = Dialect::of(path.split('?').next().unwrap_or_default());
+    let text = format!("Hello from {name}");
+    if body["stream"] == true || path.contains("streamGenerateContent") {
+        let (first, rest) = text.split_at(5);
+        return Script::sse(&dialect.stream(&[first, rest]));
+    }
+    Script::json(200, &dialect.whole(&text))
+}
+
+/// Ends when the peer has closed or reset the connection.
+async fn gone(reader: &mut OwnedReadHalf) {
+    let mut byte = [0];
+    if matches!(reader.peek(&mut byte).await, Ok(count) if count > 0) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Says whether the connection can be used again.
+async fn perform(writer: &mut OwnedWriteHalf, script: &Script) -> bool {
+    tokio::time::sleep(script.wait).await;
+    if let Some(status) = script.status {
+        if writer.write_all(&script.head(status)).await.is_err() {
+            return false;
+        }
+        for step in &script.steps {
+            let written = match step {
+                Step::Pause(pause) => {
+                    tokio::time::sleep(*pause).await;
+                    Ok(())
+                }
+                Step::Send(bytes) if bytes.is_empty() => Ok(()),
+                Step::Send(bytes) if script.framing == Framing::Chunked => {
+                    let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+                    writer.write_all(&chunk).await
+                }
+                Step::Send(bytes) => writer.write_all(bytes).await,
+            };
+            if written.is_err() {
+                return false;
+            }
+        }
+    }
+    match script.end {
+        End::Whole if script.framing == Framing::Chunked => writer.write_all(b"0\r\n\r\n").await.is_ok(),
+        End::Whole => script.framing == Framing::Length,
+        End::Cut => false,
+        End::Reset => {
+            writer.as_ref().set_zero_linger().ok();
+            false
+        }
+        End::Stall => std::future::pending().await,
+    }
+}
+
+async fn read_request(reader: &mut OwnedReadHalf, buffer: &mut Vec<u8>) -> Option<Asked> {
+    let end = loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        more(reader, buffer).await?;
+    };
+    let head: Vec<u8> = buffer.drain(..end + 4).collect();
+    let head = String::from_utf8(head).ok()?;
+    let mut lines = head.lines();
+    let mut line = lines.next()?.split(' ');
+    let (method, path) = (line.next()?.to_owned(), line.next()?.to_owned());
+    let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    let headers: Vec<(String, String)> = lines.filter_map(pair).collect();
+    let value = |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let body = if value("transfer-encoding").is_some() {
+        read_chunks(reader, buffer).await?
+    } else {
+        let length = value("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        take(reader, buffer, length).await?
+    };
+    Some(Asked { method, path, headers, body })
+}
+
+async fn read_chunks(reader: &mut OwnedReadHalf, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
+                break end;
+            }
+            more(reader, buffer).await?;
+        };
+        let line = take(reader, buffer, end + 2).await?;
+        let length = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
+        let chunk = take(reader, buffer, length + 2).await?;
+        body.extend_from_slice(&chunk[..length]);
+        if length == 0 {
+            return Some(body);
+        }
+    }
+}
+
+async fn take(reader: &mut OwnedReadHalf, buffer: &mut Vec<u8>, length: usize) -> Option<Vec<u8>> {
+    while buffer.len() < length {
+        more(reader, buffer).await?;
+    }
+    Some(buffer.drain(..length).collect())
+}
+
+async fn more(reader: &mut OwnedReadHalf, buffer: &mut Vec<u8>) -> Option<()> {
+    reader.read_buf(buffer).await.ok().filter(|count| *count > 0).map(|_| ())
+}
