@@ -7,8 +7,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use llm_protocol::{
-    Inbound, Passthrough, Served, StreamEncoder,
-    ir::{ApiError, ErrorKind, Event},
+    Passthrough, Served, StreamEncoder,
+    ir::{ApiError, CustomCalls, ErrorKind, Event},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -34,10 +34,11 @@ pub struct Deadlines {
 }
 
 /// How frames become the client's bytes.
-enum Writer {
+pub enum Writer {
     /// Both sides speak the same protocol.
     Same(Box<dyn Passthrough>),
-    Other(Box<dyn StreamEncoder>),
+    /// The free-text tools among the calls are told apart on the way.
+    Other(Box<dyn StreamEncoder>, Option<CustomCalls>),
 }
 
 /// One running stream. Dropping it closes the upstream's connection, settles the record and gives back all it holds.
@@ -58,16 +59,12 @@ pub struct Relay {
 impl Relay {
     pub fn new(
         upstream: Upstream,
-        inbound: &dyn Inbound,
-        same: bool,
+        writer: Writer,
         deadlines: Deadlines,
         served_by: Arc<str>,
         permit: Permit,
         record: Record,
     ) -> Self {
-        let envelope = record.envelope();
-        let writer =
-            if same { Writer::Same(inbound.passthrough(&envelope)) } else { Writer::Other(inbound.encoder(envelope)) };
         Self {
             upstream,
             writer,
@@ -133,9 +130,11 @@ impl Relay {
                 self.ready.extend(out);
             }
             (Writer::Same(_), _) => {}
-            (Writer::Other(writer), step) => {
+            (Writer::Other(writer, custom), step) => {
                 let mut out = Vec::new();
-                step.events.iter().for_each(|event: &Event| writer.push(event, &mut out));
+                for event in tell_apart(custom, step.events) {
+                    writer.push(&event, &mut out);
+                }
                 self.push(out);
                 if let Some(error) = step.error {
                     self.fail(error);
@@ -153,7 +152,7 @@ impl Relay {
                 writer.end(&served, &mut out);
                 self.ready.extend(out);
             }
-            Writer::Other(writer) => {
+            Writer::Other(writer, _) => {
                 let mut out = Vec::new();
                 writer.end(&served, &mut out);
                 self.push(out);
@@ -174,7 +173,7 @@ impl Relay {
                 writer.fail(&error, &told, &mut out);
                 self.ready.extend(out);
             }
-            Writer::Other(writer) => {
+            Writer::Other(writer, _) => {
                 let mut out = Vec::new();
                 writer.fail(&error, &told, &mut out);
                 self.push(out);
@@ -194,4 +193,11 @@ impl Relay {
             self.ready.push_back(bytes.into());
         }
     }
+}
+
+fn tell_apart(custom: &mut Option<CustomCalls>, events: Vec<Event>) -> Vec<Event> {
+    let Some(custom) = custom else { return events };
+    let mut told = Vec::with_capacity(events.len() + 1);
+    events.into_iter().for_each(|event| custom.event(event, &mut told));
+    told
 }
