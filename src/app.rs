@@ -62,7 +62,7 @@ const INITIALIZED_SETTING: &str = "initialized_at";
 impl App {
     /// Opens the store, brings its schema up to date, and reads everything into memory.
     pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, FirstStart)> {
-        let store = Store::open(config.database.url.expose_secret())?;
+        let store = Store::open(&config.database.url)?;
         store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
         let master_key = MasterKey::load(config.auth.master_key.as_ref(), &config.auth.master_key_file)?;
         let (admin_key, first) = first_start(&config, &store, &master_key).await?;

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gateway;
@@ -20,4 +21,5 @@ pub mod routing;
 pub mod secret;
 pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

@@ -26,7 +26,7 @@ use std::path::Path;
 
 pub use self::{
     auth::AuthConfig,
-    database::DatabaseConfig,
+    database::{DatabaseConfig, DatabaseUrl},
     environment::Environment,
     error::ConfigError,
     example::text as example,

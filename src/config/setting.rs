@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use toml::{
     Spanned,
     de::{DeInteger, DeValue},
@@ -200,7 +200,7 @@ impl Setting for Vec<SecretString> {
     }
 
     fn show(&self) -> Option<String> {
-        self.iter().all(|secret| secret.expose_secret().is_empty()).then(|| "[]".to_owned())
+        self.is_empty().then(|| "[]".to_owned())
     }
 }
 

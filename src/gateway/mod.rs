@@ -29,7 +29,7 @@ use self::{
     asked::Asked,
     attempt::Answer,
     prepare::{Prepared, Source},
-    record::Record,
+    record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
     turns::{Backoff, Turn, Turns},
 };
@@ -58,8 +58,11 @@ pub async fn handle(
 ) -> Result<Response<Body>, ApiError> {
     let members = Members::read(&body)?;
     let asked = Asked::read(&members, headers)?;
-    let include_usage = members.get("stream_options").is_some_and(asks_for_usage);
-    record.asked(&asked.wish.model, asked.stream, include_usage);
+    let manners = Manners {
+        include_usage: members.get("stream_options").is_some_and(asks_for_usage),
+        legacy_functions: members.get("functions").is_some() && members.get("tools").is_none(),
+    };
+    record.asked(&asked.wish.model, asked.stream, manners);
     inbound.validate(&members)?;
     if !caller.may_use(&asked.wish.model) {
         return Err(ApiError::new(

@@ -25,13 +25,22 @@ struct Inner {
     row: LogRow,
     usage: Option<Usage>,
     price: Option<crate::pricing::Price>,
-    include_usage: bool,
+    manners: Manners,
+}
+
+/// What a client asked for that shapes every answer's wrapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manners {
+    /// `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// It knows `functions` and no `tools`.
+    pub legacy_functions: bool,
 }
 
 impl Record {
     /// Begins the record of a request that has just come in.
     pub fn begin(app: Arc<App>, row: LogRow) -> Self {
-        let inner = Inner { app, began: Instant::now(), row, usage: None, price: None, include_usage: false };
+        let inner = Inner { app, began: Instant::now(), row, usage: None, price: None, manners: Manners::default() };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -40,11 +49,11 @@ impl Record {
         Self { inner: self.inner.take() }
     }
 
-    pub fn asked(&mut self, model: &str, stream: bool, include_usage: bool) {
+    pub fn asked(&mut self, model: &str, stream: bool, manners: Manners) {
         self.with(|inner| {
             inner.row.model = Some(model.to_owned());
             inner.row.stream = stream;
-            inner.include_usage = include_usage;
+            inner.manners = manners;
         });
     }
 
@@ -114,12 +123,14 @@ impl Record {
 
     /// What an answer is wrapped in.
     pub fn envelope(&self) -> Envelope {
-        let row = self.inner.as_ref().map(|inner| (&inner.row, inner.include_usage));
+        let inner = self.inner.as_ref();
+        let manners = inner.map(|inner| inner.manners).unwrap_or_default();
         Envelope {
-            request_id: row.map_or_else(String::new, |(row, _)| row.request_id.clone()),
+            request_id: inner.map_or_else(String::new, |inner| inner.row.request_id.clone()),
             created: (clock::now_micros() / 1_000_000).unsigned_abs(),
-            model: row.and_then(|(row, _)| row.model.clone()).unwrap_or_default(),
-            include_usage: row.is_some_and(|(_, include_usage)| include_usage),
+            model: inner.and_then(|inner| inner.row.model.clone()).unwrap_or_default(),
+            include_usage: manners.include_usage,
+            legacy_functions: manners.legacy_functions,
         }
     }
 

@@ -60,8 +60,9 @@ impl IntoResponse for Failure {
 
 /// Gives a handler's [`Failure`], if `response` holds one, its body.
 pub fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
-    match response.extensions_mut().remove::<Failure>() {
-        Some(Failure(error)) => respond(&OpenAiChat, &error, request_id),
-        None => response,
-    }
+    let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() else { return response };
+    let mut completed = respond(&OpenAiChat, &error, request_id);
+    // What the layers in between have added, such as who may read the answer, holds for the error too.
+    completed.headers_mut().extend(std::mem::take(response.headers_mut()));
+    completed
 }

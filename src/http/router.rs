@@ -11,7 +11,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{error::Failure, status};
+use super::{error::Failure, middleware, status};
 use crate::{admin, app::App, gateway};
 
 #[derive(OpenApi)]
@@ -61,16 +61,17 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().1
 }
 
-/// All routes, over one running gateway.
+/// All routes, over one running gateway, within the middleware.
 pub fn router(app: Arc<App>) -> Router {
     let (router, document) = routes();
     let (aliases, _) = OpenApiRouter::new().nest("/api/admin", admin::router()).split_for_parts();
-    router
+    let router = router
         .merge(aliases)
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(app)
+        .with_state(app.clone());
+    middleware::around(router, &app.config.server)
 }
 
 async fn nothing_here() -> Failure {

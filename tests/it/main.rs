@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod config;
+mod conformance;
 mod gateway;
+mod middleware;
+mod resilience;
 mod server;
 mod store;
 mod support;
+mod tidy;

@@ -74,6 +74,8 @@ pub struct Envelope {
     pub model: String,
     /// Whether a chat client asked for the usage chunk (`stream_options.include_usage`).
     pub include_usage: bool,
+    /// Whether a chat client knows `functions` only ([`Request::legacy_functions`]).
+    pub legacy_functions: bool,
 }
 
 /// Who answered and how long it took: the two additions that a chat answer carries.
@@ -193,10 +195,10 @@ pub trait Passthrough: Send {
 }
 
 /// The client protocols that this crate speaks.
-pub static INBOUND: &[&dyn Inbound] = &[];
+pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[&anthropic::Anthropic, &gemini::Gemini];
+pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {

@@ -73,7 +73,12 @@ async fn an_association_is_made_read_changed_and_deleted() {
     assert_eq!(changed.assert_ok().json()["weight"], 7);
     gateway.ask("house").await.assert_ok();
     assert_eq!(a.last().json()["model"], "gpt-4o-mini", "a change takes effect at once");
-    gateway.admin("POST", "/admin/model-providers", json!({"model_id": 999, "provider_id": provider, "upstream_name": "x"}))
+    gateway
+        .admin(
+            "POST",
+            "/admin/model-providers",
+            json!({"model_id": 999, "provider_id": provider, "upstream_name": "x"}),
+        )
         .await
         .assert_error(400, "invalid_request");
     assert_eq!(gateway.admin("DELETE", &target, Value::Null).await.status, 204);
@@ -91,9 +96,11 @@ async fn a_provider_that_cannot_do_what_is_asked_is_passed_over() {
         created(&gateway, "/admin/model-providers", body).await;
     }
     assert_eq!(gateway.ask("house").await.assert_ok().content(), "Hello from a");
-    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}});
+    let tool =
+        json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}});
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]);
-    let schema = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object", "properties": {}}}});
+    let schema =
+        json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object", "properties": {}}}});
     for (field, value) in [
         ("tools", json!([tool])),
         ("response_format", schema),

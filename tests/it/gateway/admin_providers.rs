@@ -127,7 +127,9 @@ async fn patch_and_put_change_what_they_name_and_null_clears() {
     }
     assert_eq!((&cleared["weight"], &cleared["priority"]), (&json!(100), &json!(100)), "null goes back to the default");
     assert_eq!(cleared["name"], "main");
-    for (changes, name) in [(json!({"name": null}), "name"), (json!({"colour": 1}), "colour"), (json!({"weight": 5000}), "weight")] {
+    for (changes, name) in
+        [(json!({"name": null}), "name"), (json!({"colour": 1}), "colour"), (json!({"weight": 5000}), "weight")]
+    {
         let reply = gateway.admin("PATCH", &target, changes).await;
         reply.assert_error(400, "invalid_request");
         assert!(reply.message().contains(name), "{}", reply.message());

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{stage, stage_of};
-use crate::support::{Dialect, Gateway, Script, gateway::{chat, question}};
+use crate::support::{
+    Dialect, Gateway, Script,
+    gateway::{chat, question},
+};
 
 async fn page(gateway: &Gateway, query: &str) -> Value {
     gateway.admin_get(&format!("/admin/logs?{query}")).await
@@ -45,7 +48,9 @@ async fn a_row_has_every_documented_field() {
             "error_message": null, "ip_address": "127.0.0.1", "user_agent": "tests/1.0",
         }))
         .await;
-    for field in ["id", "request_id", "created_at", "provider_id", "cost", "latency_ms", "ttft_ms", "key_id", "key_name"] {
+    for field in
+        ["id", "request_id", "created_at", "provider_id", "cost", "latency_ms", "ttft_ms", "key_id", "key_name"]
+    {
         assert!(row.get(field).is_some(), "{field} is missing in {row}");
     }
     let cost = row["cost"].as_f64().expect("gpt-4o has a known price");
@@ -90,7 +95,8 @@ async fn logs_are_found_by_each_filter() {
         ("key=nobody".into(), vec![]),
     ] {
         let found = page(&gateway, &query).await;
-        let ids: Vec<&str> = found["logs"].as_array().unwrap().iter().filter_map(|row| row["request_id"].as_str()).collect();
+        let ids: Vec<&str> =
+            found["logs"].as_array().unwrap().iter().filter_map(|row| row["request_id"].as_str()).collect();
         assert_eq!(ids, expected, "{query}");
         assert_eq!(found["total"], expected.len(), "{query}");
     }
@@ -113,7 +119,9 @@ async fn statistics_count_what_succeeded_and_what_did_not() {
     gateway.logs(5).await;
     assert_eq!(b.calls(), 0);
     let stats = gateway.admin_get("/admin/stats?hours=24").await;
-    for (field, value) in [("total_requests", json!(5)), ("successful_requests", json!(4)), ("failed_requests", json!(1))] {
+    for (field, value) in
+        [("total_requests", json!(5)), ("successful_requests", json!(4)), ("failed_requests", json!(1))]
+    {
         assert_eq!(stats[field], value, "{field} of {stats}");
     }
     assert_eq!(stats["success_rate"].as_f64(), Some(80.0), "{stats}");
@@ -122,8 +130,11 @@ async fn statistics_count_what_succeeded_and_what_did_not() {
     assert_eq!(providers.len(), 1, "only those with traffic: {stats}");
     let provider = &providers[0];
     for (field, value) in [
-        ("provider_name", json!("a")), ("total_requests", json!(5)), ("successful_requests", json!(4)),
-        ("failed_requests", json!(1)), ("total_tokens", json!(72)),
+        ("provider_name", json!("a")),
+        ("total_requests", json!(5)),
+        ("successful_requests", json!(4)),
+        ("failed_requests", json!(1)),
+        ("total_tokens", json!(72)),
     ] {
         assert_eq!(provider[field], value, "{field} of {provider}");
     }
@@ -154,7 +165,10 @@ async fn health_tells_how_each_provider_fares() {
     assert_eq!(health["status"], "healthy", "{health}");
     let row = &health["providers"][0];
     for (field, value) in [
-        ("provider_name", json!("a")), ("is_healthy", json!(true)), ("state", json!("healthy")), ("consecutive_failures", json!(0)),
+        ("provider_name", json!("a")),
+        ("is_healthy", json!(true)),
+        ("state", json!("healthy")),
+        ("consecutive_failures", json!(0)),
         ("last_error", json!(null)),
     ] {
         assert_eq!(row[field], value, "{field} of {row}");
@@ -171,14 +185,19 @@ async fn tokens_are_counted_in_one_convention_for_every_protocol() {
     for dialect in Dialect::ALL {
         for stream in [false, true] {
             let (gateway, [_a]) = stage_of(dialect, &[]).await;
-            let reply = if stream { gateway.ask_stream(dialect.model()).await } else { gateway.ask(dialect.model()).await };
+            let reply =
+                if stream { gateway.ask_stream(dialect.model()).await } else { gateway.ask(dialect.model()).await };
             reply.assert_ok();
             let expected = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "cached_tokens": 3});
             let row = gateway.assert_row(expected).await;
             assert!(row["ttft_ms"].is_number(), "{dialect:?}, stream {stream}: {row}");
             if !stream {
                 let usage = &reply.json()["usage"];
-                assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(11), &json!(7)), "{dialect:?}");
+                assert_eq!(
+                    (&usage["prompt_tokens"], &usage["completion_tokens"]),
+                    (&json!(11), &json!(7)),
+                    "{dialect:?}"
+                );
             }
         }
     }

@@ -103,7 +103,8 @@ async fn the_log_names_the_key_but_never_holds_it() {
     let made = gateway.admin("POST", "/admin/keys", json!({"name": "team-blue"})).await.json();
     let key = made["key"].as_str().unwrap();
     gateway.send(ask(&[("X-API-Key", key), ("User-Agent", "tests/1.0")])).await.assert_ok();
-    let row = gateway.assert_row(json!({"key_name": "team-blue", "key_id": made["id"], "user_agent": "tests/1.0"})).await;
+    let row =
+        gateway.assert_row(json!({"key_name": "team-blue", "key_id": made["id"], "user_agent": "tests/1.0"})).await;
     assert_eq!(row["ip_address"], "127.0.0.1", "{row}");
     assert!(!row.to_string().contains(key));
     assert!(!gateway.output().contains(key));

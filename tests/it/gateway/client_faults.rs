@@ -230,7 +230,8 @@ async fn a_chunked_body_within_the_limit_is_read() {
 /// A body that is not a request: refused with a reason, and no upstream is asked.
 async fn is_refused(body: impl Into<Vec<u8>>, names: &str) {
     let (gateway, [a]) = stage(&[]).await;
-    let request = Request::new("POST", "/v1/chat/completions").bearer(API_KEY).header("Content-Type", "application/json");
+    let request =
+        Request::new("POST", "/v1/chat/completions").bearer(API_KEY).header("Content-Type", "application/json");
     let reply = gateway.send(request.body(body)).await;
     reply.assert_error(400, "invalid_request");
     assert!(reply.message().contains(names), "{names}: {}", reply.message());
@@ -242,16 +243,24 @@ async fn json_nested_too_deep_is_refused() {
     is_refused("[".repeat(100_000), "").await;
     let deep = format!("{{\"model\":\"gpt-4o\",\"messages\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
     is_refused(deep, "").await;
-    let unknown =
-        format!("{{\"model\":\"gpt-4o\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"odd\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
+    let unknown = format!(
+        "{{\"model\":\"gpt-4o\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],\"odd\":{}{}}}",
+        "[".repeat(50_000),
+        "]".repeat(50_000)
+    );
     is_refused(unknown, "").await;
 }
 
 #[tokio::test]
 async fn a_key_that_is_given_twice_is_refused() {
     is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}],"model":"gpt-4o-mini"}"#, "model").await;
-    is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}],"m\u006fdel":"gpt-4o-mini"}"#, "model").await;
-    is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}],"stream":false,"stream":true}"#, "stream").await;
+    is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}],"m\u006fdel":"gpt-4o-mini"}"#, "model")
+        .await;
+    is_refused(
+        r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}],"stream":false,"stream":true}"#,
+        "stream",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -262,7 +271,8 @@ async fn a_body_that_is_not_json_is_refused() {
     is_refused("[]", "").await;
     is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]"#, "").await;
     is_refused(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"x"}]} extra"#, "").await;
-    is_refused(b"{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}".to_vec(), "").await;
+    is_refused(b"{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}".to_vec(), "")
+        .await;
 }
 
 #[tokio::test]

@@ -166,7 +166,11 @@ async fn a_provider_is_spoken_to_at_the_same_place_however_its_base_url_is_writt
         for dialect in Dialect::ALL {
             let gateway = Gateway::start().await;
             let upstream = Upstream::start("a").await;
-            let base = format!("{}{}", upstream.url(), if dialect == Dialect::Gemini { tail.replace("v1", "v1beta") } else { tail.into() });
+            let base = format!(
+                "{}{}",
+                upstream.url(),
+                if dialect == Dialect::Gemini { tail.replace("v1", "v1beta") } else { tail.into() }
+            );
             gateway.provider_at("a", dialect.kind(), &base, json!({})).await;
             gateway.ask(dialect.model()).await.assert_ok();
             let path = upstream.last().path.split('?').next().unwrap_or_default().to_owned();

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::stage;
-use crate::support::{API_KEY, Gateway, Request, Upstream, gateway::{chat, question}};
+use crate::support::{
+    API_KEY, Gateway, Request, Upstream,
+    gateway::{chat, question},
+};
 
 #[tokio::test]
 async fn health_pages_answer_without_a_key() {
@@ -44,9 +47,22 @@ async fn the_documentation_is_there_and_names_every_page() {
     let document = document.assert_ok().json();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
     for path in [
-        "/v1/chat/completions", "/v1/models", "/health", "/readyz", "/version", "/admin/providers", "/admin/providers/{id}",
-        "/admin/providers/{id}/models", "/admin/providers/{id}/models/import", "/admin/providers/{id}/test", "/admin/models",
-        "/admin/model-providers", "/admin/health", "/admin/stats", "/admin/logs", "/admin/verify",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/health",
+        "/readyz",
+        "/version",
+        "/admin/providers",
+        "/admin/providers/{id}",
+        "/admin/providers/{id}/models",
+        "/admin/providers/{id}/models/import",
+        "/admin/providers/{id}/test",
+        "/admin/models",
+        "/admin/model-providers",
+        "/admin/health",
+        "/admin/stats",
+        "/admin/logs",
+        "/admin/verify",
     ] {
         assert!(document["paths"][path].is_object(), "{path} is not documented");
     }

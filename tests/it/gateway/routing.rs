@@ -29,12 +29,9 @@ async fn mixed() -> (Gateway, [Upstream; 3]) {
 #[tokio::test]
 async fn a_model_goes_to_the_type_that_is_known_for_it() {
     let (gateway, _upstreams) = mixed().await;
-    for (model, provider) in [
-        ("gpt-4o", "open"),
-        ("o3-mini", "open"),
-        ("claude-sonnet-4-5", "claude"),
-        ("gemini-2.5-flash", "gem"),
-    ] {
+    for (model, provider) in
+        [("gpt-4o", "open"), ("o3-mini", "open"), ("claude-sonnet-4-5", "claude"), ("gemini-2.5-flash", "gem")]
+    {
         let reply = gateway.ask(model).await;
         assert_eq!(reply.assert_ok().content(), format!("Hello from {provider}"), "{model}");
         assert_eq!(reply.json()["provider"], provider);

@@ -69,9 +69,28 @@ async fn null_is_the_same_as_leaving_out() {
         let (gateway, [_a]) = stage_of(dialect, &[]).await;
         let mut body = crate::support::gateway::question(dialect.model());
         for field in [
-            "temperature", "top_p", "n", "max_tokens", "max_completion_tokens", "presence_penalty", "frequency_penalty",
-            "stop", "stream", "stream_options", "tools", "tool_choice", "response_format", "seed", "user", "logprobs",
-            "top_logprobs", "logit_bias", "reasoning_effort", "parallel_tool_calls", "functions", "function_call",
+            "temperature",
+            "top_p",
+            "n",
+            "max_tokens",
+            "max_completion_tokens",
+            "presence_penalty",
+            "frequency_penalty",
+            "stop",
+            "stream",
+            "stream_options",
+            "tools",
+            "tool_choice",
+            "response_format",
+            "seed",
+            "user",
+            "logprobs",
+            "top_logprobs",
+            "logit_bias",
+            "reasoning_effort",
+            "parallel_tool_calls",
+            "functions",
+            "function_call",
         ] {
             body[field] = Value::Null;
         }
@@ -178,12 +197,14 @@ async fn legacy_functions_work_and_are_answered_in_kind() {
     });
     a.always(crate::support::Script::json(200, &answer));
     let mut body = crate::support::gateway::question("claude-sonnet-4-5");
-    body["functions"] = json!([{"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}]);
+    body["functions"] =
+        json!([{"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}]);
     body["function_call"] = json!("auto");
     let reply = gateway.chat(body).await;
     let choice = reply.assert_ok().json()["choices"][0].clone();
     assert_eq!(choice["message"]["function_call"]["name"], "weather", "{choice}");
-    let arguments: Value = serde_json::from_str(choice["message"]["function_call"]["arguments"].as_str().unwrap()).unwrap();
+    let arguments: Value =
+        serde_json::from_str(choice["message"]["function_call"]["arguments"].as_str().unwrap()).unwrap();
     assert_eq!(arguments, json!({"city": "Oslo"}));
     assert_eq!(choice["finish_reason"], "function_call");
     assert_eq!(a.last().json()["tools"][0]["name"], "weather");

@@ -80,10 +80,12 @@ impl Dialect {
     pub fn piece(self, text: &str) -> String {
         match self {
             Self::OpenAi => openai_chunk(json!({"content": text}), None),
-            Self::Anthropic => {
-                anthropic_event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}))
+            Self::Anthropic => anthropic_event(
+                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+            ),
+            Self::Gemini => {
+                gemini_chunk(json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}), false)
             }
-            Self::Gemini => gemini_chunk(json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}), false),
         }
     }
 
@@ -121,7 +123,8 @@ impl Dialect {
                 frames.push(anthropic_event(json!({"type": "message_stop"})));
             }
             Self::Gemini => {
-                let last = json!({"content": {"role": "model", "parts": [{"text": ""}]}, "finishReason": "STOP", "index": 0});
+                let last =
+                    json!({"content": {"role": "model", "parts": [{"text": ""}]}, "finishReason": "STOP", "index": 0});
                 frames.push(gemini_chunk(last, true));
             }
         }
@@ -135,9 +138,9 @@ impl Dialect {
                 "data: {}\n\n",
                 json!({"error": {"message": "The server had an error", "type": "server_error", "param": null, "code": null}})
             ),
-            Self::Anthropic => {
-                anthropic_event(json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}))
-            }
+            Self::Anthropic => anthropic_event(
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+            ),
             Self::Gemini => format!(
                 "data: {}\r\n\r\n",
                 json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}})

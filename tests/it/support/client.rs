@@ -111,10 +111,6 @@ impl Reply {
     }
 
     /// The error's code, empty where the answer is not an error.
-    pub fn code(&self) -> String {
-        self.error()["code"].as_str().unwrap_or_default().into()
-    }
-
     pub fn message(&self) -> String {
         self.error()["message"].as_str().unwrap_or_default().into()
     }

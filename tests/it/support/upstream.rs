@@ -1,10 +1,10 @@
 //! A provider that does as it is told: it answers, stalls, cuts, resets and lies, and writes down what it was asked.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -17,179 +17,14 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Dialect, PATIENCE, eventually};
-
-/// How a body is delimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
-    Length,
-    Chunked,
-    /// By the connection's end.
-    Close,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Send(Vec<u8>),
-    Pause(Duration),
-}
-
-/// What comes after the last step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// The body ends as its framing promises.
-    Whole,
-    /// The connection is closed in the middle.
-    Cut,
-    /// The connection is reset in the middle.
-    Reset,
-    /// Nothing more ever comes; the connection stays until the peer leaves.
-    Stall,
-}
-
-/// One answer, byte for byte.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// `None` sends no head: the script's end is all there is.
-    status: Option<u16>,
-    headers: Vec<(String, String)>,
-    wait: Duration,
-    framing: Framing,
-    steps: Vec<Step>,
-    end: End,
-}
-
-impl Script {
-    fn new(status: Option<u16>, framing: Framing, body: Vec<u8>) -> Self {
-        let steps = vec![Step::Send(body)];
-        Self { status, headers: Vec::new(), wait: Duration::ZERO, framing, steps, end: End::Whole }
-    }
-
-    pub fn json(status: u16, body: &Value) -> Self {
-        Self::new(Some(status), Framing::Length, body.to_string().into()).header("Content-Type", "application/json")
-    }
-
-    /// An error in OpenAI's words.
-    pub fn error(status: u16, message: &str) -> Self {
-        Self::json(status, &Dialect::OpenAi.error(status, message))
-    }
-
-    pub fn bytes(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(Some(status), Framing::Length, body.into()).header("Content-Type", kind)
-    }
-
-    pub fn html(status: u16) -> Self {
-        Self::bytes(status, "text/html", "<html><body><h1>Bad Gateway at proxy-17.internal</h1></body></html>")
-    }
-
-    /// A stream, one chunk of the transfer coding a frame.
-    pub fn sse<T: AsRef<[u8]>>(frames: &[T]) -> Self {
-        let mut script = Self::new(Some(200), Framing::Chunked, Vec::new()).header("Content-Type", "text/event-stream");
-        script.steps = frames.iter().map(|frame| Step::Send(frame.as_ref().to_vec())).collect();
-        script
-    }
-
-    /// A whole stream in OpenAI's words.
-    pub fn stream(texts: &[&str]) -> Self {
-        Self::sse(&Dialect::OpenAi.stream(texts))
-    }
-
-    /// Takes the request and never answers.
-    pub fn silent() -> Self {
-        Self { end: End::Stall, ..Self::new(None, Framing::Close, Vec::new()) }
-    }
-
-    /// Takes the request and closes the connection.
-    pub fn hang_up() -> Self {
-        Self { end: End::Cut, ..Self::new(None, Framing::Close, Vec::new()) }
-    }
-
-    /// Takes the request and resets the connection.
-    pub fn slam() -> Self {
-        Self { end: End::Reset, ..Self::new(None, Framing::Close, Vec::new()) }
-    }
-
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Waits before the head.
-    pub fn after(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Waits before each step but the first.
-    pub fn paced(mut self, pause: Duration) -> Self {
-        let steps = std::mem::take(&mut self.steps);
-        for (position, step) in steps.into_iter().enumerate() {
-            if position > 0 {
-                self.steps.push(Step::Pause(pause));
-            }
-            self.steps.push(step);
-        }
-        self
-    }
-
-    /// Writes the same bytes one at a time.
-    pub fn byte_by_byte(mut self) -> Self {
-        let split = |step: Step| match step {
-            Step::Send(bytes) => bytes.into_iter().map(|byte| Step::Send(vec![byte])).collect(),
-            pause @ Step::Pause(_) => vec![pause],
-        };
-        self.steps = self.steps.into_iter().flat_map(split).collect();
-        self
-    }
-
-    /// Ends the body by closing the connection, without a length.
-    pub fn close_delimited(mut self) -> Self {
-        self.framing = Framing::Close;
-        self
-    }
-
-    pub fn then_cut(mut self) -> Self {
-        self.end = End::Cut;
-        self
-    }
-
-    pub fn then_reset(mut self) -> Self {
-        self.end = End::Reset;
-        self
-    }
-
-    pub fn then_stall(mut self) -> Self {
-        self.end = End::Stall;
-        self
-    }
-
-    fn head(&self, status: u16) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let declared = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        match self.framing {
-            Framing::Length if declared => {}
-            Framing::Length => head.push_str(&format!("Content-Length: {}\r\n", self.length())),
-            Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n"),
-            Framing::Close => head.push_str("Connection: close\r\n"),
-        }
-        head.push_str("\r\n");
-        head.into_bytes()
-    }
-
-    fn length(&self) -> usize {
-        let sent = |step: &Step| if let Step::Send(bytes) = step { bytes.len() } else { 0 };
-        self.steps.iter().map(sent).sum()
-    }
-}
+use super::{
+    Dialect, PATIENCE, eventually,
+    script::{End, Framing, Script, Step},
+};
 
 /// A request as the upstream got it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -214,16 +49,11 @@ impl Seen {
         let seen = seen.expect("the gateway closes the connection to the upstream");
         seen.expect("the answer is not over before the peer closes").expect("it was waited for")
     }
-
-    pub fn is_closed(&self) -> bool {
-        self.closed.borrow().is_some()
-    }
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Script>,
-    by_model: HashMap<String, Script>,
     always: Option<Script>,
     models: Option<Script>,
     seen: Vec<Seen>,
@@ -282,12 +112,6 @@ impl Upstream {
     /// Answers every request so that no queued script is left for.
     pub fn always(&self, script: Script) -> &Self {
         self.state().always = Some(script);
-        self
-    }
-
-    /// Answers requests for a model so.
-    pub fn on_model(&self, model: &str, script: Script) -> &Self {
-        self.state().by_model.insert(model.into(), script);
         self
     }
 
@@ -386,16 +210,12 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
     }
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     state.seen.push(Seen {
-        method: asked.method.clone(),
         path: asked.path.clone(),
         headers: asked.headers.clone(),
         body: asked.body.clone(),
         at: Instant::now(),
         closed,
     });
-    if let Some(script) = body["model"].as_str().and_then(|model| state.by_model.get(model)) {
-        return script.clone();
-    }
     let script = state.queue.pop_front().or_else(|| state.always.clone());
     script.unwrap_or_else(|| greeting(name, &asked.path, &body))
 }

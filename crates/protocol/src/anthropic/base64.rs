@@ -1,6 +1,7 @@
 //! Reading base64: text documents travel as base64 in OpenAI's protocol and as plain text in Anthropic's.
 
-/// The bytes of `text`, in the usual or the URL-safe alphabet; padding and white space do not matter. `None` if it is not base64.
+/// The bytes of `text`, in the usual or the URL-safe alphabet; padding and white space do not matter. `None` if it is
+/// not base64.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut bits = 0u32;

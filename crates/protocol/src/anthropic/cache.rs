@@ -4,7 +4,8 @@ use super::wire::{Block, Body, CacheControl, Tool};
 
 const MOST: usize = 4;
 
-/// Takes away the marks in front of the last four: a later mark covers all that an earlier one does. Whether any had to go.
+/// Takes away the marks in front of the last four: a later mark covers all that an earlier one does. Whether any had
+/// to go.
 pub(super) fn limit(body: &mut Body<'_>) -> bool {
     let mut marks = Vec::new();
     for tool in &mut body.tools {

@@ -51,7 +51,8 @@ struct Told {
 }
 
 impl Told {
-    /// Understands `{"error": {…}}`, `{"error": "…"}`, `{"message": "…"}`, `{"detail": "…"}`, and any of them in an array.
+    /// Understands `{"error": {…}}`, `{"error": "…"}`, `{"message": "…"}`, `{"detail": "…"}`, and any of them in an
+    /// array.
     fn read(body: &[u8]) -> Self {
         let Ok(parsed) = Json::parse(body) else { return Self::default() };
         let body = parsed.items().and_then(<[Json]>::first).unwrap_or(&parsed);

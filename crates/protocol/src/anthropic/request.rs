@@ -3,7 +3,7 @@
 use super::{
     cache, schema, thinking, tools,
     turns::{self, Conversation},
-    wire::{Block, Body, Format, Metadata, OutputConfig, Thinking, ToolChoice},
+    wire::{self, Block, Body, Format, Metadata, OutputConfig, Thinking, ToolChoice, Turn},
 };
 use crate::{
     Target, ir,
@@ -16,6 +16,9 @@ const DEFAULT_MAX_TOKENS: u64 = 8192;
 
 /// The lowest `top_p` that a thinking model takes.
 const LEAST_TOP_P: f64 = 0.95;
+
+/// Longest name of an end user, in characters.
+const LONGEST_USER: usize = 256;
 
 /// Writes `request` for `target`.
 pub(super) fn encode(request: &ir::Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
@@ -58,7 +61,7 @@ fn body<'a>(request: &'a ir::Request, target: Target<'a>, losses: &mut Losses) -
         top_k,
         stop_sequences: stop(request, rules, losses),
         stream: request.stream,
-        metadata: request.user.as_deref().map(|user_id| Metadata { user_id }),
+        metadata: user(request, losses),
     }
 }
 
@@ -100,9 +103,9 @@ fn max_tokens(request: &ir::Request, rules: &ModelRules, losses: &mut Losses) ->
 fn tools<'a>(
     request: &'a ir::Request,
     rules: &ModelRules,
-    turns: &[super::wire::Turn<'a>],
+    turns: &[Turn<'a>],
     losses: &mut Losses,
-) -> (Vec<super::wire::Tool<'a>>, Option<ToolChoice<'a>>) {
+) -> (Vec<wire::Tool<'a>>, Option<ToolChoice<'a>>) {
     let declared = tools::declare(request, rules, losses);
     if !declared.is_empty() {
         let choice = tools::choose(request, rules, losses);
@@ -196,6 +199,15 @@ fn stop<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &mut Losses) -
         losses.dropped("stop");
     }
     sequences
+}
+
+fn user<'a>(request: &'a ir::Request, losses: &mut Losses) -> Option<Metadata<'a>> {
+    let user_id = request.user.as_deref().filter(|user| !user.is_empty())?;
+    if user_id.chars().count() > LONGEST_USER {
+        losses.dropped("user");
+        return None;
+    }
+    Some(Metadata { user_id })
 }
 
 /// Whether a cache hint asks for a lifetime other than Anthropic's.

@@ -393,6 +393,8 @@ fn the_rest_is_sent_dropped_or_refused_by_what_it_means() {
     assert_eq!(losses.paths(), "n,logprobs,seed,frequency_penalty,logit_bias,store,stop");
     let (_, losses) = encode(OPUS_5, &Request { candidates: Some(1), ..question() });
     assert!(losses.is_empty());
+    let (body, losses) = encode(OPUS_5, &Request { user: Some("é".repeat(257)), ..question() });
+    assert_eq!((body.get("metadata"), losses.paths().as_str()), (None, "user"));
 }
 
 #[test]

@@ -62,15 +62,14 @@ pub(super) fn decode(body: &[u8]) -> Result<Response, ApiError> {
     };
     output.finish = Some(stop.finish(seen)?);
     let mut counts = Counts::default();
-    let usage = answer.usage.map(|raw| {
-        counts.merge(raw);
-        counts.usage()
-    });
+    if let Some(usage) = answer.usage {
+        counts.merge(usage);
+    }
     Ok(Response {
         id: answer.id.unwrap_or_default(),
         model: answer.model.unwrap_or_default(),
         outputs: vec![output],
-        usage,
+        usage: counts.usage(),
     })
 }
 
@@ -145,19 +144,24 @@ struct Tag<'a> {
     kind: Cow<'a, str>,
 }
 
+/// The `type` of a block or of a piece of one; empty where it has none.
+pub(super) fn tag(raw: &RawValue) -> Cow<'_, str> {
+    serde_json::from_str::<Tag<'_>>(raw.get()).map(|tag| tag.kind).unwrap_or_default()
+}
+
 impl<'a> Block<'a> {
     /// Reads a block. Nothing is expected of one whose type is unknown.
     pub fn read(raw: &'a RawValue) -> Result<Self, ApiError> {
-        let unreadable = |_| malformed("a block of the provider's answer could not be read");
-        let tag: Tag<'_> = serde_json::from_str(raw.get()).map_err(unreadable)?;
-        let kind = match &*tag.kind {
+        let kind = match &*tag(raw) {
             "text" => Kind::Text,
             "thinking" => Kind::Thinking,
             "redacted_thinking" => Kind::Redacted,
             "tool_use" => Kind::ToolUse,
             _ => return Ok(Self::default()),
         };
-        Ok(Self { kind, ..serde_json::from_str(raw.get()).map_err(unreadable)? })
+        let block: Self = serde_json::from_str(raw.get())
+            .map_err(|_| malformed("a block of the provider's answer could not be read"))?;
+        Ok(Self { kind, ..block })
     }
 }
 
@@ -207,7 +211,8 @@ impl Stop {
     }
 }
 
-/// Token counts as Anthropic reports them: in a stream each message tells some of them, and what it tells replaces what was known.
+/// Token counts as Anthropic reports them: in a stream each message tells some of them, and what it tells replaces
+/// what was known.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct Counts {
     #[serde(default)]
@@ -254,20 +259,22 @@ impl Counts {
     }
 
     /// The counts with the cached tokens, which Anthropic reports beside the others, among the input.
-    pub fn usage(&self) -> Usage {
+    /// `None` where nothing was counted.
+    pub fn usage(&self) -> Option<Usage> {
+        self.input_tokens.or(self.output_tokens)?;
         let creation = self.cache_creation.unwrap_or_default();
         let cache_write_1h = creation.ephemeral_1h_input_tokens.unwrap_or(0);
         let parts = creation.ephemeral_5m_input_tokens.unwrap_or(0).saturating_add(cache_write_1h);
         let cache_write = self.cache_creation_input_tokens.unwrap_or(parts);
         let cache_read = self.cache_read_input_tokens.unwrap_or(0);
-        Usage {
+        Some(Usage {
             input: self.input_tokens.unwrap_or(0).saturating_add(cache_read).saturating_add(cache_write),
             output: self.output_tokens.unwrap_or(0),
             cache_read,
             cache_write,
             cache_write_1h,
             reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens),
-        }
+        })
     }
 }
 

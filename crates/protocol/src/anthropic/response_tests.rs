@@ -137,7 +137,7 @@ fn what_runs_at_the_provider_is_no_call_of_the_clients() {
         delta(json!({"type": "input_json_delta", "partial_json": "{}"})),
         json!({"type": "content_block_stop", "index": 0}),
         start(json!({"type": "of_2027", "text": 5, "content": [{}]})),
-        delta(json!({"type": "of_2027_delta", "content": 1})),
+        delta(json!({"type": "of_2027_delta", "content": 1, "text": 5})),
         json!({"type": "ping"}),
         json!({"type": "event_of_2027", "delta": 1}),
     ];

@@ -32,7 +32,8 @@ fn no_arguments() -> Json {
     Json::object([("type", Json::from("object")), ("properties", Json::object::<String>([]))])
 }
 
-/// Brings what stands in branches of the top up to the top. Whether that says less: a choice of branches does not survive.
+/// Brings what stands in branches of the top up to the top. Whether that says less: a choice of branches does not
+/// survive.
 fn flatten(plain: &mut Json, root: &Json) -> bool {
     let mut weaker = false;
     if let Some(target) = plain.remove("$ref").and_then(|name| resolve(root, &name)) {

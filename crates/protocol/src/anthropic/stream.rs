@@ -69,6 +69,9 @@ struct MessageDelta {
     stop_details: Option<Json>,
 }
 
+/// The sorts of pieces that are understood. Others may hold anything.
+const DELTAS: [&str; 5] = ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"];
+
 /// Reads one stream.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -138,7 +141,7 @@ impl Decoder {
         out.push(Event::Start { id: beginning.id.unwrap_or_default(), model: beginning.model.unwrap_or_default() });
         if let Some(usage) = beginning.usage {
             self.counts.merge(usage);
-            out.push(Event::Usage(self.counts.usage()));
+            out.extend(self.counts.usage().map(Event::Usage));
         }
     }
 
@@ -193,9 +196,14 @@ impl Decoder {
 
     fn add(&mut self, delta: Option<&RawValue>, out: &mut Vec<Event>) -> Result<(), ApiError> {
         self.expect_start()?;
-        let delta = delta
-            .and_then(|raw| serde_json::from_str::<BlockDelta<'_>>(raw.get()).ok())
-            .ok_or_else(|| malformed("a piece of the stream could not be read"))?;
+        let raw = delta.ok_or_else(|| malformed("a piece of the stream holds nothing"))?;
+        let delta = match serde_json::from_str::<BlockDelta<'_>>(raw.get()) {
+            Ok(delta) => delta,
+            Err(_) if DELTAS.contains(&&*response::tag(raw)) => {
+                return Err(malformed("a piece of the stream could not be read"));
+            }
+            Err(_) => return Ok(()),
+        };
         if self.open.is_none() {
             // A server that does not announce its blocks.
             match &*delta.kind {
@@ -256,7 +264,8 @@ impl Decoder {
             out.extend([Event::Open(ir::Block::Refusal), Event::Delta(Delta::Text(why)), Event::Close]);
         }
         let finish = stop.finish(self.seen)?;
-        out.extend([Event::Usage(self.counts.usage()), Event::Finish(finish)]);
+        out.extend(self.counts.usage().map(Event::Usage));
+        out.push(Event::Finish(finish));
         self.finished = true;
         Ok(())
     }

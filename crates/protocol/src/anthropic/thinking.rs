@@ -84,8 +84,8 @@ fn budget_of(effort: Option<Effort>) -> u64 {
     BUDGETS.iter().find(|(known, _)| Some(*known) == effort).map_or(LEAST_BUDGET, |(_, tokens)| *tokens)
 }
 
-/// The budget that the request has room for: all but a quarter of the output, which is left for the answer. `None` if thinking by
-/// budget does not go with the rest of the request.
+/// The budget that the request has room for: all but a quarter of the output, which is left for the answer. `None` if
+/// thinking by budget does not go with the rest of the request.
 fn fitting(wanted: u64, at: Circumstances<'_>) -> Option<u64> {
     let clashes = at.forced_tool && at.rules.forced_tool_choice != ForcedToolChoice::Always;
     if clashes || at.max_tokens <= LEAST_BUDGET || !history_allows(at.turns) {
@@ -96,7 +96,8 @@ fn fitting(wanted: u64, at: Circumstances<'_>) -> Option<u64> {
     Some(if wanted < at.max_tokens { wanted } else { room })
 }
 
-/// With a budget, the turn whose tools' results come next has to begin with its signed thinking, and no turn can be continued.
+/// With a budget, the turn whose tools' results come next has to begin with its signed thinking, and no turn can be
+/// continued.
 fn history_allows(turns: &[Turn<'_>]) -> bool {
     if turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
         return false;

@@ -57,7 +57,8 @@ pub(super) fn declare<'a>(request: &'a ir::Request, rules: &ModelRules, losses: 
     tools
 }
 
-/// Anthropic cannot be told "any of these": the others are not offered. The same goes for a tool that may not be forced.
+/// Anthropic cannot be told "any of these": the others are not offered. The same goes for a tool that may not be
+/// forced.
 fn is_offered(tool: &ir::Tool, choice: Option<&ir::ToolChoice>, rules: &ModelRules) -> bool {
     match choice {
         Some(ir::ToolChoice::Allowed { names, .. }) => {
@@ -155,7 +156,8 @@ fn free_text<'a>(name: &'a str, description: Option<&'a str>, format: Option<&Js
     }
 }
 
-/// A history that holds calls needs tools: those that it names, if the client defines none. The model is not to call them.
+/// A history that holds calls needs tools: those that it names, if the client defines none. The model is not to call
+/// them.
 pub(super) fn from_history<'a>(turns: &[Turn<'a>]) -> Vec<Tool<'a>> {
     let mut names: HashSet<Cow<'a, str>> = HashSet::new();
     let blocks = turns.iter().flat_map(|turn| &turn.content);

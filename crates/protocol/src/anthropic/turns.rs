@@ -1,5 +1,5 @@
-//! The conversation as Anthropic wants it: user and assistant by turns, results of tools first in the turn that follows
-//! their calls, no empty text, system text in the middle only where the model knows it.
+//! The conversation as Anthropic wants it: user and assistant by turns, results of tools first in the turn that
+//! follows their calls, no empty text, system text in the middle only where the model knows it.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -112,8 +112,9 @@ impl<'a> Scribe<'a, '_> {
         }
     }
 
-    /// System text stays in its place where the model knows it there, and where Anthropic allows it: between a user's turn and the
-    /// assistant's, or at the end behind a user's turn. Elsewhere the user says it, marked as what it is.
+    /// System text stays in its place where the model knows it there, and where Anthropic allows it: between a user's
+    /// turn and the assistant's, or at the end behind a user's turn. Elsewhere the user says it, marked as what it
+    /// is.
     fn settle_system(&mut self) {
         let mut drafts = std::mem::take(&mut self.drafts).into_iter().peekable();
         while let Some(mut draft) = drafts.next() {

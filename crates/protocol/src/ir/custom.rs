@@ -1,7 +1,7 @@
 //! Tools that take free text, at upstreams that know functions only.
 //!
-//! There such a tool is declared as a function with one string argument, `input`. Its calls become free text again here,
-//! since an answer alone does not tell which of its calls were meant that way.
+//! There such a tool is declared as a function with one string argument, `input`. Its calls become free text again
+//! here, since an answer alone does not tell which of its calls were meant that way.
 
 use super::{Block, Delta, Event, Part, Request, Response, Tool, ToolCall};
 use crate::json::Json;

@@ -29,6 +29,8 @@ pub struct Request {
     pub stream: bool,
     /// Whether the client asked to be told the usage of a stream.
     pub include_usage: bool,
+    /// Whether the client offered its tools in the form before `tools`, and so must be answered with one `function_call`.
+    pub legacy_functions: bool,
     /// The end user's opaque name, for abuse detection at the provider.
     pub user: Option<String>,
     /// What no field above speaks for: another protocol cannot carry it.

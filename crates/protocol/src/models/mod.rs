@@ -54,6 +54,15 @@ pub struct ModelRules {
     pub signed_tool_calls: bool,
     /// Whether tools that run at the provider and functions go together.
     pub hosted_tools_with_functions: bool,
+    /// In OpenAI's chat protocol: the field of an assistant's message in which its earlier reasoning is sent back, such as
+    /// `reasoning_content`. `None` sends none.
+    pub reasoning_history: Option<String>,
+    /// In OpenAI's chat protocol: which ids of tool calls are taken.
+    pub tool_call_ids: ToolCallIds,
+    /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
+    pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
+    pub refused_fields: Vec<String>,
 }
 
 impl Default for ModelRules {
@@ -80,6 +89,10 @@ impl Default for ModelRules {
             media_in_tool_results: true,
             signed_tool_calls: false,
             hosted_tools_with_functions: true,
+            reasoning_history: None,
+            tool_call_ids: ToolCallIds::Any,
+            thought_signatures: false,
+            refused_fields: Vec::new(),
         }
     }
 }
@@ -128,6 +141,15 @@ pub enum ForcedToolChoice {
     /// Not together with a thinking budget.
     UnlessBudget,
     Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolCallIds {
+    /// Any of at most 64 characters.
+    Any,
+    /// Nine letters and digits, as Mistral's servers want them.
+    NineAlphanumerics,
 }
 
 /// One line of a list of rules.

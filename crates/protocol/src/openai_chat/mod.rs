@@ -1,28 +1,87 @@
-//! stub
+//! OpenAI's Chat Completions, the protocol that everybody is compatible with, more or less.
+//!
+//! - `client`: what this gateway's clients speak. Requests are read strictly: a wrong field is named, not guessed at.
+//! - `upstream`: what providers speak. Answers are read leniently: servers that call themselves compatible put
+//!   numbers where strings belong, lists where text belongs, and leave out what they like.
+
+mod base64;
+mod client;
+mod ids;
+mod upstream;
+mod wire;
+
+use bytes::Bytes;
+
+use crate::{
+    Envelope, ErrorContext, Inbound, Outbound, Passthrough, ProtocolId, Served, StreamDecoder, StreamEncoder, Target,
+    ir::{ApiError, Losses, Malformed, Request, Response},
+    splice::{Edit, Members},
+};
+
+/// `POST /v1/chat/completions`, from both sides.
+#[derive(Clone, Copy, Debug)]
 pub struct OpenAiChat;
-impl crate::Inbound for OpenAiChat {
-    fn id(&self) -> crate::ProtocolId {
-        crate::ProtocolId::OpenAiChat
+
+impl Inbound for OpenAiChat {
+    fn id(&self) -> ProtocolId {
+        ProtocolId::OpenAiChat
     }
-    fn validate(&self, _m: &crate::splice::Members<'_>) -> Result<(), crate::ir::Malformed> {
-        Ok(())
+
+    fn validate(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate(members)
     }
-    fn decode_request(&self, _b: &[u8]) -> Result<crate::ir::Request, crate::ir::Malformed> {
-        Ok(Default::default())
+
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed> {
+        client::decode_request(body)
     }
-    fn encode_response(&self, _r: &crate::ir::Response, _e: &crate::Envelope, _s: &crate::Served) -> Vec<u8> {
-        vec![]
+
+    fn encode_response(&self, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8> {
+        client::encode_response(response, envelope, served)
     }
-    fn encode_error(&self, _e: &crate::ir::ApiError, _c: &crate::ErrorContext) -> Vec<u8> {
-        vec![]
+
+    fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8> {
+        client::encode_error(error, context)
     }
-    fn encoder(&self, _e: crate::Envelope) -> Box<dyn crate::StreamEncoder> {
-        loop {}
+
+    fn encoder(&self, envelope: Envelope) -> Box<dyn StreamEncoder> {
+        Box::new(client::Encoder::new(envelope))
     }
-    fn sign_response(&self, b: bytes::Bytes, _s: &crate::Served) -> bytes::Bytes {
-        b
+
+    fn sign_response(&self, body: Bytes, served: &Served) -> Bytes {
+        client::sign(&body, served).map_or(body, Bytes::from)
     }
-    fn passthrough(&self, _e: &crate::Envelope) -> Box<dyn crate::Passthrough> {
-        loop {}
+
+    fn passthrough(&self, envelope: &Envelope) -> Box<dyn Passthrough> {
+        Box::new(client::Filter::new(envelope.include_usage))
+    }
+}
+
+impl Outbound for OpenAiChat {
+    fn id(&self) -> ProtocolId {
+        ProtocolId::OpenAiChat
+    }
+
+    fn endpoint(&self, _model: &str, _stream: bool) -> String {
+        "/chat/completions".to_owned()
+    }
+
+    fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
+        upstream::encode_request(request, target, losses)
+    }
+
+    fn adapt_request(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
+        upstream::adapt_request(members, target)
+    }
+
+    fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError> {
+        upstream::decode_response(body)
+    }
+
+    fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
+        upstream::decode_error(status, body)
+    }
+
+    fn decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(upstream::Decoder::default())
     }
 }

@@ -1,6 +1,8 @@
-//! Recorded and documented traffic of real providers, decoded.
+//! Codecs against recorded and documented traffic of real providers.
 
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
 mod gemini;
+#[cfg(test)]
+mod openai_chat;

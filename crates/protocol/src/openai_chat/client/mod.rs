@@ -1,0 +1,20 @@
+//! The client's side: requests checked and read, answers written.
+
+mod content;
+mod encoder;
+mod error;
+mod fields;
+mod history;
+mod messages;
+mod passthrough;
+mod request;
+mod response;
+mod tools;
+mod validate;
+
+pub use encoder::Encoder;
+pub use error::encode_error;
+pub use passthrough::Filter;
+pub use request::decode_request;
+pub use response::{encode_response, sign};
+pub use validate::validate;

@@ -1,0 +1,91 @@
+//! The edits that make a client's own bytes fit for an upstream of the same protocol.
+
+use crate::{
+    Target,
+    json::Json,
+    models::OutputLimit,
+    splice::{Edit, Members},
+};
+
+/// The target's model name; the usage of a stream, which must be metered; and the name of the output limit, where the
+/// model takes one of the two only.
+pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
+    let mut edits = vec![Edit::set("model", Json::from(target.model).to_string())];
+    if members.get("stream") == Some("true") {
+        edits.extend(ask_for_usage(members));
+    }
+    match target.rules.output_limit {
+        OutputLimit::AsAsked => {}
+        OutputLimit::MaxTokens => edits.extend(rename(members, "max_completion_tokens", "max_tokens")),
+        OutputLimit::MaxCompletionTokens => edits.extend(rename(members, "max_tokens", "max_completion_tokens")),
+    }
+    edits
+}
+
+fn ask_for_usage(members: &Members<'_>) -> Option<Edit> {
+    let options = members.get("stream_options").and_then(|text| Json::parse(text.as_bytes()).ok());
+    let mut options = options.filter(|options| options.members().is_some()).unwrap_or_else(|| Json::Object(Vec::new()));
+    if options.get("include_usage") == Some(&Json::Bool(true)) {
+        return None;
+    }
+    options.set("include_usage", Json::Bool(true));
+    Some(Edit::set("stream_options", options.to_string()))
+}
+
+/// Gives a member another name. Where both are there the client meant something, and the upstream may judge it.
+fn rename(members: &Members<'_>, from: &'static str, to: &'static str) -> Vec<Edit> {
+    match (members.get(from), members.get(to)) {
+        (Some(value), None) => vec![Edit::remove(from), Edit::set(to, value)],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::ModelRules;
+
+    fn adapted(body: &str, output_limit: OutputLimit) -> String {
+        let rules = ModelRules { output_limit, ..ModelRules::default() };
+        let members = Members::read(body.as_bytes()).unwrap();
+        let edits = adapt_request(&members, Target { model: "up", rules: &rules });
+        String::from_utf8(members.edit(&edits)).unwrap()
+    }
+
+    #[test]
+    fn only_the_model_of_a_plain_request_changes() {
+        let body = r#"{ "model":"a", "x":1.0,"max_tokens":3,"stream":false}"#;
+        assert_eq!(adapted(body, OutputLimit::AsAsked), body.replace("\"a\"", "\"up\""));
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_its_usage_and_other_options_stay() {
+        let body = r#"{"model":"a","stream":true}"#;
+        assert_eq!(
+            adapted(body, OutputLimit::AsAsked),
+            r#"{"model":"up","stream":true,"stream_options":{"include_usage":true}}"#
+        );
+        let body = r#"{"model":"a","stream_options":{"x":1,"include_usage":false},"stream":true}"#;
+        assert_eq!(
+            adapted(body, OutputLimit::AsAsked),
+            r#"{"model":"up","stream_options":{"x":1,"include_usage":true},"stream":true}"#
+        );
+        let asked = r#"{"model":"up","stream_options":{ "include_usage" : true },"stream":true}"#;
+        assert_eq!(adapted(asked, OutputLimit::AsAsked), asked);
+        let null = r#"{"model":"a","stream_options":null,"stream":true}"#;
+        assert_eq!(
+            adapted(null, OutputLimit::AsAsked),
+            r#"{"model":"up","stream_options":{"include_usage":true},"stream":true}"#
+        );
+    }
+
+    #[test]
+    fn the_output_limit_gets_the_name_that_the_model_takes() {
+        let old = r#"{"model":"a","max_tokens":3}"#;
+        let new = r#"{"model":"a","max_completion_tokens":3}"#;
+        assert_eq!(adapted(old, OutputLimit::MaxCompletionTokens), r#"{"model":"up","max_completion_tokens":3}"#);
+        assert_eq!(adapted(new, OutputLimit::MaxTokens), r#"{"model":"up","max_tokens":3}"#);
+        let both = r#"{"model":"a","max_tokens":3,"max_completion_tokens":4}"#;
+        assert_eq!(adapted(both, OutputLimit::MaxCompletionTokens), both.replace("\"a\"", "\"up\""));
+    }
+}

@@ -1,0 +1,140 @@
+//! Token counts and reasons for stopping, as the dialects tell them.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    ir::{Finish, FinishReason, Usage},
+    openai_chat::wire::{Num, Raw, Str, read},
+};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Counts<'a> {
+    prompt_tokens: Num,
+    completion_tokens: Num,
+    total_tokens: Num,
+    #[serde(borrow)]
+    prompt_tokens_details: Raw<'a>,
+    #[serde(borrow)]
+    completion_tokens_details: Raw<'a>,
+    /// DeepSeek's name for what came from the cache.
+    prompt_cache_hit_tokens: Num,
+    /// Together's.
+    cached_tokens: Num,
+    /// Anthropic's, which some servers repeat.
+    cache_read_input_tokens: Num,
+    cache_creation_input_tokens: Num,
+    /// Copilot's.
+    reasoning_tokens: Num,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    cached_tokens: Num,
+    cache_write_tokens: Num,
+    reasoning_tokens: Num,
+}
+
+/// The counts that `raw` holds, if it holds any.
+pub fn usage(raw: Raw<'_>) -> Option<Usage> {
+    let counts: Counts<'_> = read(raw)?;
+    if counts.prompt_tokens.0.is_none() && counts.completion_tokens.0.is_none() {
+        return None;
+    }
+    let prompt: Details = read(counts.prompt_tokens_details).unwrap_or_default();
+    let completion: Details = read(counts.completion_tokens_details).unwrap_or_default();
+    let cached =
+        [prompt.cached_tokens, counts.prompt_cache_hit_tokens, counts.cached_tokens, counts.cache_read_input_tokens];
+    let written = prompt.cache_write_tokens.0.or(counts.cache_creation_input_tokens.0);
+    let reasoning = completion.reasoning_tokens.0.or(counts.reasoning_tokens.0);
+    let input = counts.prompt_tokens.0.unwrap_or(0);
+    let mut output = counts.completion_tokens.0.unwrap_or(0);
+    // xAI counts reasoning beside the completion instead of inside it; the total gives it away.
+    if let (Some(extra), Some(total)) = (reasoning, counts.total_tokens.0)
+        && extra > 0
+        && total == input.saturating_add(output).saturating_add(extra)
+    {
+        output += extra;
+    }
+    Some(Usage {
+        input,
+        output,
+        cache_read: cached.into_iter().find_map(|count| count.0).unwrap_or(0),
+        cache_write: written.unwrap_or(0),
+        cache_write_1h: 0,
+        reasoning,
+    })
+}
+
+/// The counts inside Groq's envelope.
+pub fn groq_usage(raw: Raw<'_>) -> Option<Usage> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        usage: Raw<'a>,
+    }
+    usage(read::<Envelope<'_>>(raw)?.usage)
+}
+
+/// What an upstream's word for the end means.
+pub enum End {
+    Finish(Finish),
+    /// The word says that the answer failed.
+    Failed,
+}
+
+/// Reads `finish_reason`. Servers say `stop` after tool calls, or nothing at all.
+pub fn end(raw: &str, has_calls: bool, stop_sequence: Option<String>) -> End {
+    let reason = match raw {
+        "length" | "max_tokens" | "model_length" | "max_output_tokens" => FinishReason::Length,
+        "content_filter" | "content_filtered" | "guardrail_intervened" | "safety" => FinishReason::ContentFilter,
+        "error" | "insufficient_system_resource" | "abort" => return End::Failed,
+        _ if has_calls => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    };
+    End::Finish(Finish { reason, raw: raw.to_owned(), stop_sequence })
+}
+
+/// The stop sequence that was met, by this gateway's word or by vLLM's, whose `stop_reason` may also be a token's number.
+pub fn stop_sequence(own: &Str<'_>, stop_reason: Raw<'_>) -> Option<String> {
+    own.some().or_else(|| {
+        let text = stop_reason.map(RawValue::get).filter(|text| text.starts_with('"'))?;
+        serde_json::from_str::<String>(text).ok().filter(|text| !text.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_usage(text: &str) -> Usage {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        usage(Some(&raw)).unwrap()
+    }
+
+    #[test]
+    fn counts_may_be_fractions_texts_and_nulls() {
+        let usage = read_usage(
+            r#"{"prompt_tokens":12.0,"completion_tokens":"3","prompt_tokens_details":null,"completion_tokens_details":7,"cost":{}}"#,
+        );
+        assert_eq!((usage.input, usage.output, usage.cache_read), (12, 3, 0));
+    }
+
+    #[test]
+    fn each_name_for_cached_tokens_is_known() {
+        for key in ["prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"] {
+            assert_eq!(read_usage(&format!(r#"{{"prompt_tokens":9,"{key}":4}}"#)).cache_read, 4, "{key}");
+        }
+    }
+
+    #[test]
+    fn reasoning_beside_the_completion_is_added_to_it() {
+        let beside = r#"{"prompt_tokens":10,"completion_tokens":2,"total_tokens":20,"completion_tokens_details":{"reasoning_tokens":8}}"#;
+        assert_eq!(read_usage(beside).output, 10);
+        let inside = r#"{"prompt_tokens":10,"completion_tokens":10,"total_tokens":20,"completion_tokens_details":{"reasoning_tokens":8}}"#;
+        assert_eq!(read_usage(inside).output, 10);
+    }
+}

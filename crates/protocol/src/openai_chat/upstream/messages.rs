@@ -1,0 +1,290 @@
+//! Writes the conversation for an upstream.
+
+use super::request::speaks_of_json;
+use crate::{
+    ProtocolId,
+    ir::{
+        Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, Signature,
+        ToolCall, ToolResult,
+    },
+    json::Json,
+    models::{ModelRules, ToolCallIds},
+    openai_chat::{base64, ids},
+};
+
+/// OpenAI takes no longer ids.
+const LONGEST_ID: usize = 64;
+
+/// The text parts among `parts`.
+pub fn texts<'a>(parts: impl Iterator<Item = &'a Part>) -> impl Iterator<Item = &'a str> {
+    parts.filter_map(|part| if let Part::Text(text) = part { Some(text.text.as_str()) } else { None })
+}
+
+/// Writes messages one after the other.
+pub struct Writer<'a> {
+    rules: &'a ModelRules,
+    losses: &'a mut Losses,
+    out: Vec<Json>,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(rules: &'a ModelRules, losses: &'a mut Losses) -> Self {
+        Self { rules, losses, out: Vec::new() }
+    }
+
+    /// All messages; `instruction` says in words what the answer is to look like.
+    pub fn write(mut self, request: &Request, instruction: Option<&str>) -> Vec<Json> {
+        let told = matches!(request.response_format, Some(ResponseFormat::JsonObject)) && speaks_of_json(request);
+        let instruction = instruction.filter(|_| !told);
+        let system: Vec<&str> =
+            texts(request.system.iter()).chain(instruction).filter(|text| !text.trim().is_empty()).collect();
+        if !system.is_empty() {
+            self.say("system", Json::from(system.join("\n\n")));
+        }
+        self.note_cache(request.system.iter());
+        for (at, message) in request.messages.iter().enumerate() {
+            self.note_cache(message.parts.iter());
+            let path = format!("messages[{at}]");
+            match message.role {
+                Role::System => self.system(message),
+                Role::User => self.user(message, &path),
+                Role::Assistant => self.assistant(message, &path),
+            }
+        }
+        self.out
+    }
+
+    fn say(&mut self, role: &str, content: Json) {
+        self.out.push(Json::object([("role", Json::from(role)), ("content", content)]));
+    }
+
+    /// Servers of this protocol cache by themselves; a hint where to do so has no field.
+    fn note_cache<'p>(&mut self, mut parts: impl Iterator<Item = &'p Part>) {
+        let hinted = parts.any(|part| match part {
+            Part::Text(text) => text.cache.is_some(),
+            Part::Media(media) => media.cache.is_some(),
+            Part::ToolResult(result) => result.cache.is_some(),
+            _ => false,
+        });
+        if hinted {
+            self.losses.dropped("cache_control");
+        }
+    }
+
+    fn system(&mut self, message: &Message) {
+        let text = texts(message.parts.iter()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+        if !text.is_empty() {
+            let role = if self.rules.system_in_messages { "system" } else { "user" };
+            self.say(role, Json::from(text));
+        }
+    }
+
+    /// Results of tools first, each a message of its own, then everything else.
+    fn user(&mut self, message: &Message, path: &str) {
+        let mut rest = Vec::new();
+        for (at, part) in message.parts.iter().enumerate() {
+            if let Part::ToolResult(result) = part {
+                rest.extend(self.result(result, &format!("{path}.content[{at}]")));
+            }
+        }
+        for (at, part) in message.parts.iter().enumerate() {
+            rest.extend(self.part(part, &format!("{path}.content[{at}]")));
+        }
+        let answers = message.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));
+        match content(rest) {
+            Some(content) => self.say("user", content),
+            // Somebody who says nothing still takes a turn.
+            None if !answers => self.say("user", Json::from("")),
+            None => {}
+        }
+    }
+
+    /// Writes one result, and gives back what must follow in a message of the user's.
+    fn result(&mut self, result: &ToolResult, path: &str) -> Vec<Json> {
+        let mut text = texts(result.content.iter()).collect::<Vec<_>>().join("\n");
+        if result.is_error && !text.to_ascii_lowercase().starts_with("error") {
+            text = format!("Error: {text}");
+        }
+        let mut media = Vec::new();
+        for (at, part) in result.content.iter().enumerate() {
+            if matches!(part, Part::Media(_)) {
+                media.extend(self.part(part, &format!("{path}.content[{at}]")));
+            }
+        }
+        let id = self.id(&result.id);
+        let (content, hoisted) = if media.is_empty() {
+            (Json::from(text), Vec::new())
+        } else if self.rules.media_in_tool_results {
+            if !text.is_empty() {
+                media.insert(0, text_part(&text));
+            }
+            (Json::Array(media), Vec::new())
+        } else {
+            if text.is_empty() {
+                text = "The result follows in the next message of the user.".to_owned();
+            }
+            let marker = text_part(&format!("Result of the tool call {id}:"));
+            (Json::from(text), [marker].into_iter().chain(media).collect())
+        };
+        let message = [("role", Json::from("tool")), ("tool_call_id", Json::from(id)), ("content", content)];
+        self.out.push(Json::object(message));
+        hoisted
+    }
+
+    fn part(&mut self, part: &Part, path: &str) -> Option<Json> {
+        match part {
+            Part::Text(text) => (!text.text.is_empty()).then(|| text_part(&text.text)),
+            Part::Media(media) => self.media(media, path),
+            Part::Refusal(text) => Some(text_part(text)),
+            Part::Opaque { .. } => {
+                self.losses.dropped(path);
+                None
+            }
+            Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => None,
+        }
+    }
+
+    fn media(&mut self, media: &Media, path: &str) -> Option<Json> {
+        let mime = media.mime.as_deref().unwrap_or("application/octet-stream");
+        match (media.kind, &media.source) {
+            (MediaKind::Image, MediaSource::Base64(data)) => {
+                Some(linked("image_url", format!("data:{mime};base64,{data}"), media.detail.as_deref()))
+            }
+            (MediaKind::Image, MediaSource::Url(url)) => {
+                Some(linked("image_url", url.clone(), media.detail.as_deref()))
+            }
+            (MediaKind::Video, MediaSource::Base64(data)) => {
+                Some(linked("video_url", format!("data:{mime};base64,{data}"), None))
+            }
+            (MediaKind::Video, MediaSource::Url(url)) => Some(linked("video_url", url.clone(), None)),
+            (MediaKind::Audio, MediaSource::Base64(data)) => self.audio(mime, data, path),
+            (MediaKind::Document, MediaSource::Base64(data)) => Some(document(media, mime, data)),
+            (MediaKind::Document, MediaSource::File { origin, id }) if openai(*origin) => {
+                let inner = Json::object([("file_id", Json::from(id.as_str()))]);
+                Some(Json::object([("type", Json::from("file")), ("file", inner)]))
+            }
+            (_, MediaSource::File { .. }) => self.refuse(path, "the file was uploaded to another provider"),
+            (_, MediaSource::Url(_)) => {
+                self.refuse(path, "this protocol takes such a file only with its contents, not by its address")
+            }
+        }
+    }
+
+    fn refuse(&mut self, path: &str, why: &str) -> Option<Json> {
+        self.losses.refused(path, why);
+        None
+    }
+
+    fn audio(&mut self, mime: &str, data: &str, path: &str) -> Option<Json> {
+        let format = match mime {
+            "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
+            "audio/mpeg" | "audio/mp3" => "mp3",
+            _ => return self.refuse(path, "this protocol takes sound as wav and mp3 only"),
+        };
+        let inner = Json::object([("data", Json::from(data)), ("format", Json::from(format))]);
+        Some(Json::object([("type", Json::from("input_audio")), ("input_audio", inner)]))
+    }
+
+    fn assistant(&mut self, message: &Message, path: &str) {
+        let text: String = texts(message.parts.iter()).collect();
+        let mut refusal = String::new();
+        let mut reasoning = String::new();
+        let mut calls = Vec::new();
+        for (at, part) in message.parts.iter().enumerate() {
+            match part {
+                Part::Refusal(text) => refusal.push_str(text),
+                Part::Reasoning(Reasoning { text, .. }) => reasoning.push_str(text),
+                Part::ToolCall(call) => calls.push(self.call(call)),
+                Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(format!("{path}.content[{at}]")),
+                Part::Text(_) | Part::ToolResult(_) => {}
+            }
+        }
+        if text.is_empty() && refusal.is_empty() && calls.is_empty() && reasoning.is_empty() {
+            return;
+        }
+        let silent = text.is_empty() && (!calls.is_empty() || !refusal.is_empty());
+        let content = if silent { Json::Null } else { Json::from(text) };
+        let mut members = vec![("role".to_owned(), Json::from("assistant")), ("content".to_owned(), content)];
+        let mut put = |key: &str, value: Json| members.push((key.to_owned(), value));
+        if !refusal.is_empty() {
+            put("refusal", Json::from(refusal));
+        }
+        // DeepSeek wants the field in each turn that called a tool, be it empty.
+        if let Some(field) = &self.rules.reasoning_history
+            && (!reasoning.is_empty() || !calls.is_empty())
+        {
+            put(field, Json::from(reasoning));
+        }
+        if !calls.is_empty() {
+            put("tool_calls", Json::Array(calls));
+        }
+        if let Some(extra) = message.parts.iter().find_map(|part| match part {
+            Part::Text(text) => self.google(text.signature.as_ref()),
+            _ => None,
+        }) {
+            put("extra_content", extra);
+        }
+        self.out.push(Json::Object(members));
+    }
+
+    fn call(&mut self, call: &ToolCall) -> Json {
+        let arguments = if call.arguments.is_empty() && !call.custom { "{}" } else { &call.arguments };
+        let (kind, key) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
+        let inner = Json::object([("name", Json::from(call.name.as_str())), (key, Json::from(arguments))]);
+        let mut members = vec![("id", Json::from(self.id(&call.id))), ("type", Json::from(kind)), (kind, inner)];
+        members.extend(self.google(call.signature.as_ref()).map(|extra| ("extra_content", extra)));
+        Json::object(members)
+    }
+
+    /// Gemini's signature, where the model behind the server is Gemini.
+    fn google(&self, signature: Option<&Signature>) -> Option<Json> {
+        let signature =
+            signature.filter(|known| self.rules.thought_signatures && known.origin == ProtocolId::Gemini)?;
+        let google = Json::object([("thought_signature", Json::from(signature.value.as_str()))]);
+        Some(Json::object([("google", google)]))
+    }
+
+    fn id(&self, id: &str) -> String {
+        match self.rules.tool_call_ids {
+            ToolCallIds::Any => ids::at_most(id, LONGEST_ID),
+            ToolCallIds::NineAlphanumerics => ids::nine_alphanumerics(id),
+        }
+    }
+}
+
+fn openai(origin: ProtocolId) -> bool {
+    matches!(origin, ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses)
+}
+
+fn text_part(text: &str) -> Json {
+    Json::object([("type", Json::from("text")), ("text", Json::from(text))])
+}
+
+fn linked(key: &'static str, url: String, detail: Option<&str>) -> Json {
+    let mut inner = vec![("url", Json::from(url))];
+    inner.extend(detail.map(|detail| ("detail", Json::from(detail))));
+    Json::object([("type", Json::from(key)), (key, Json::object(inner))])
+}
+
+/// A file; plain text is written out, since `file` takes PDF alone.
+fn document(media: &Media, mime: &str, data: &str) -> Json {
+    if mime.starts_with("text/")
+        && let Some(text) = base64::decode(data).and_then(|bytes| String::from_utf8(bytes).ok())
+    {
+        return text_part(&match &media.name {
+            Some(name) => format!("{name}:\n{text}"),
+            None => text,
+        });
+    }
+    let name = media.name.as_deref().unwrap_or("document.pdf");
+    let inner = [("filename", Json::from(name)), ("file_data", Json::from(format!("data:{mime};base64,{data}")))];
+    Json::object([("type", Json::from("file")), ("file", Json::object(inner))])
+}
+
+/// A lone text as a string, which every server takes; else the list.
+fn content(mut parts: Vec<Json>) -> Option<Json> {
+    if parts.len() == 1 && parts[0].get("type").and_then(Json::as_str) == Some("text") {
+        return parts[0].remove("text");
+    }
+    (!parts.is_empty()).then_some(Json::Array(parts))
+}

@@ -1,0 +1,18 @@
+//! The provider's side: requests written from the canonical form, answers read from whatever came.
+
+mod adapt;
+mod assemble;
+mod calls;
+mod counts;
+mod error;
+mod extras;
+mod messages;
+mod request;
+mod response;
+mod stream;
+
+pub use adapt::adapt_request;
+pub use error::decode_error;
+pub use request::encode_request;
+pub use response::decode_response;
+pub use stream::Decoder;

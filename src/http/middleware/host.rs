@@ -1,0 +1,43 @@
+//! Refuses requests that do not say, or say twice, whom they are for.
+//!
+//! A proxy in front and this server could otherwise disagree about it; the connection is closed, since its next bytes
+//! cannot be trusted either.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, Response, Version, header},
+    middleware::Next,
+};
+use llm_protocol::{
+    ir::{ApiError, ErrorKind},
+    openai_chat::OpenAiChat,
+};
+
+use super::RequestId;
+use crate::http::error::respond;
+
+/// Lets a request pass that names its host once.
+pub async fn check(request: Request, next: Next) -> Response<Body> {
+    let Some(fault) = fault(&request) else { return next.run(request).await };
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let mut response = respond(&OpenAiChat, &ApiError::new(ErrorKind::InvalidRequest, fault), &id);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn fault(request: &Request) -> Option<&'static str> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host,
+        (Some(_), Some(_)) => return Some("the request has more than one Host header"),
+        (None, _) if request.version() < Version::HTTP_11 => return None,
+        (None, _) => return Some("the request has no Host header"),
+    };
+    match request.uri().authority() {
+        Some(authority) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            Some("the Host header and the request line name different hosts")
+        }
+        _ => None,
+    }
+}

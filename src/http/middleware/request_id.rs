@@ -1,0 +1,86 @@
+//! An id for every request, and the time it took.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Response},
+    middleware::Next,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http::error::complete;
+
+/// Carries the id, in and out.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Milliseconds until the answer's head was ready.
+const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
+
+/// Longest id a client may choose.
+const LONGEST: usize = 128;
+
+/// The id of a request: the client's own if it is sane, else a new one. An extension of every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let chosen = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
+        Self(chosen.map_or_else(|| format!("req_{}", Uuid::now_v7().simple()).into(), Arc::from))
+    }
+}
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id ends up in logs and headers, so a client may use only what is harmless there.
+fn is_sane(id: &str) -> bool {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=LONGEST).contains(&id.len()) && id.bytes().all(harmless)
+}
+
+/// Gives the request its id and writes it, with the time taken, on the answer.
+pub async fn assign(mut request: Request, next: Next) -> Response<Body> {
+    let began = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut response = complete(next.run(request).await, &id);
+    let took = format!("{:.1}", began.elapsed().as_secs_f64() * 1000.0);
+    for (name, text) in [(REQUEST_ID, &*id), (PROCESS_TIME, &*took)] {
+        let value = HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_id_is_kept_only_if_it_is_sane() {
+        let id = |text: &str| {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            RequestId::of(&HeaderMap::from_iter([(REQUEST_ID, value)])).to_string()
+        };
+        assert_eq!(id("trace:7f.a_b-c"), "trace:7f.a_b-c");
+        for odd in ["", "two words", "quote\"", "\u{e9}", &"x".repeat(129)] {
+            assert!(id(odd).starts_with("req_"), "{odd}");
+        }
+        assert_eq!(id(&"x".repeat(128)).len(), 128);
+    }
+}

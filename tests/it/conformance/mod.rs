@@ -1,0 +1,196 @@
+//! Every recorded exchange of a provider, asked for through the gateway as a chat client would.
+//!
+//! The recordings are not part of this repository: `CONFORMANCE_FIXTURES` names the folder that holds them, with the program
+//! that replays them. Without it these tests pass and say that they were skipped.
+
+mod compare;
+mod fixture;
+mod from_anthropic;
+mod from_gemini;
+mod replay;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use self::{
+    fixture::{Fixture, Wire},
+    replay::Replay,
+};
+use crate::support::{Gateway, Reply, gateway::chat};
+
+/// Recordings whose answer cannot be what the recording says, and why.
+const EXPLAINED: &[(&str, &str)] = &[];
+
+/// How a request names its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// The recorded name with the recording's id behind it, so that rules on names apply.
+    Recorded,
+    /// The recording's id alone: a name that no rule knows.
+    Unknown,
+}
+
+#[tokio::test]
+async fn every_recording_is_answered_as_its_provider_answered() {
+    answers(Naming::Recorded).await;
+}
+
+#[tokio::test]
+async fn every_recording_is_answered_under_a_name_that_no_rule_knows() {
+    answers(Naming::Unknown).await;
+}
+
+async fn answers(naming: Naming) {
+    let Some(folder) = std::env::var_os("CONFORMANCE_FIXTURES") else {
+        println!("skipped: CONFORMANCE_FIXTURES is not set");
+        return;
+    };
+    let fixtures = fixture::load(folder.as_ref());
+    let replay = Replay::start(folder.as_ref()).await;
+    let settings = [("HEALTH_CHECK_MAX_ERRORS", "1000"), ("HEALTH_CHECK_ENABLED", "false")];
+    let stage = Stage { gateway: Gateway::with(&settings).await, replay };
+    let mut misses: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for fixture in &fixtures {
+        let found = stage.ask(fixture, naming).await;
+        if !found.is_empty() {
+            misses.insert(fixture.id.clone(), found);
+        }
+    }
+    stage.check_rows(&fixtures, &mut misses).await;
+    report(&fixtures, &misses);
+    let unexplained: Vec<&String> =
+        misses.keys().filter(|id| !EXPLAINED.iter().any(|(known, _)| known == *id)).collect();
+    assert!(unexplained.is_empty(), "{} of {} recordings: {unexplained:#?}", unexplained.len(), fixtures.len());
+}
+
+struct Stage {
+    gateway: Gateway,
+    replay: Replay,
+}
+
+impl Stage {
+    /// Asks for one recording and returns what is wrong with the answer. Each has a provider of its own, so that one that
+    /// fails or rests does not stand in the way of the next.
+    async fn ask(&self, fixture: &Fixture, naming: Naming) -> Vec<String> {
+        let name = format!("p-{}", fixture.id);
+        self.provider(fixture, &name).await;
+        let model = match naming {
+            Naming::Recorded => format!("{}.fx-{}", fixture.model, fixture.id),
+            Naming::Unknown => format!("fx-{}", fixture.id),
+        };
+        let mut body = fixture.chat_request();
+        if fixture.stream {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        body["model"] = json!(model);
+        let (direct, recorded_violations) = self.direct(fixture, &body, &model).await;
+        body["model"] = json!(format!("{name}:{model}"));
+        let request = chat(&body).header("X-Request-ID", &fixture.request_id());
+        let reply = self.gateway.send(request).await;
+        let mut wrong = self.violations(&recorded_violations).await;
+        match fixture.wire {
+            Wire::Chat => compare::same_protocol(fixture, &reply, &direct, &mut wrong),
+            Wire::Anthropic | Wire::Gemini => compare::translated(fixture, &reply, &mut wrong),
+        }
+        wrong
+    }
+
+    async fn provider(&self, fixture: &Fixture, name: &str) {
+        let (kind, base) = match fixture.wire {
+            Wire::Chat => ("openai", format!("{}/v1", self.replay.url())),
+            Wire::Anthropic => ("anthropic", self.replay.url()),
+            Wire::Gemini => ("gemini", self.replay.url()),
+        };
+        let body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        let reply = self.gateway.admin("POST", "/admin/providers", body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        self.replay.requests().await;
+    }
+
+    /// Asks the replay itself: for the answer's bytes, and for what is wrong with the recorded request already.
+    async fn direct(&self, fixture: &Fixture, chat_body: &Value, model: &str) -> (Reply, Vec<String>) {
+        let (path, body) = match fixture.wire {
+            Wire::Chat => ("/v1/chat/completions".to_owned(), chat_body.clone()),
+            Wire::Anthropic => {
+                let mut body = fixture.body.clone();
+                body["model"] = json!(model);
+                ("/v1/messages".to_owned(), body)
+            }
+            Wire::Gemini => {
+                let method = if fixture.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                (format!("/v1beta/models/{model}:{method}"), fixture.body.clone())
+            }
+        };
+        let reply = self.replay.ask(&path, &body).await;
+        let violations = self.replay.requests().await.last().map(replay::refusals).unwrap_or_default();
+        (reply, violations)
+    }
+
+    /// What a provider would have refused of the requests that the gateway sent, and of the recorded one would not.
+    async fn violations(&self, recorded: &[String]) -> Vec<String> {
+        let requests: Vec<Value> =
+            self.replay.requests().await.into_iter().filter(|request| request["method"] == "POST").collect();
+        let mut wrong: Vec<String> = requests.iter().flat_map(replay::refusals).collect();
+        wrong.retain(|violation| !recorded.contains(violation));
+        if requests.len() != 1 {
+            wrong.push(format!("{} requests reached the provider", requests.len()));
+        }
+        wrong
+    }
+
+    /// Compares the tokens in the log with those recorded.
+    async fn check_rows(&self, fixtures: &[Fixture], misses: &mut BTreeMap<String, Vec<String>>) {
+        let rows = self.rows(fixtures.len()).await;
+        for fixture in fixtures {
+            let found: Vec<&Value> = rows.iter().filter(|row| row["request_id"] == fixture.request_id()).collect();
+            let wrong = match found[..] {
+                [row] => compare::row(fixture, row),
+                _ => vec![format!("{} log rows", found.len())],
+            };
+            if !wrong.is_empty() {
+                misses.entry(fixture.id.clone()).or_default().extend(wrong);
+            }
+        }
+    }
+
+    async fn rows(&self, count: usize) -> Vec<Value> {
+        crate::support::eventually("all log rows", async || {
+            let page = self.gateway.admin_get("/admin/logs?page_size=1").await;
+            (page["total"].as_u64()? >= count as u64).then_some(())
+        })
+        .await;
+        let mut rows = Vec::new();
+        for page in 1..=count.div_ceil(100) {
+            let page = self.gateway.admin_get(&format!("/admin/logs?page={page}&page_size=100")).await;
+            rows.extend(page["logs"].as_array().cloned().unwrap_or_default());
+        }
+        rows
+    }
+}
+
+/// Prints how much of each feature of each wire passed, and every miss.
+fn report(fixtures: &[Fixture], misses: &BTreeMap<String, Vec<String>>) {
+    let mut table: BTreeMap<(String, &str), (usize, usize)> = BTreeMap::new();
+    for fixture in fixtures {
+        let wire = format!("{:?}", fixture.wire);
+        for key in [(wire.clone(), fixture.feature.as_str()), (wire, "~ all")] {
+            let (passed, total) = table.entry(key).or_default();
+            *total += 1;
+            *passed += usize::from(!misses.contains_key(&fixture.id));
+        }
+    }
+    for ((wire, feature), (passed, total)) in &table {
+        println!("{wire:10} {feature:40} {passed:4}/{total}{}", if passed == total { "" } else { "  <--" });
+    }
+    for (id, wrong) in misses {
+        let why = EXPLAINED.iter().find(|(known, _)| known == id).map_or("MISS", |(_, why)| why);
+        println!("{id}: {why}");
+        for line in wrong {
+            println!("    {line}");
+        }
+    }
+    for (id, _) in EXPLAINED.iter().filter(|(id, _)| !misses.contains_key(*id)) {
+        println!("{id} is explained, but passes");
+    }
+}

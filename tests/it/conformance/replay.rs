@@ -1,0 +1,68 @@
+//! The program that replays recordings, as a child process.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Reply, Request};
+
+pub struct Replay {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Replay {
+    pub async fn start(folder: &Path) -> Self {
+        let mut child = Command::new("python3")
+            .arg(folder.join("replay.py"))
+            .arg("--fixtures")
+            .arg(folder.join("public"))
+            .arg("--fixtures")
+            .arg(folder.join("documented"))
+            .args(["--port", "0", "--delay-ms", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is installed");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let address = line.split_once("http://").and_then(|(_, address)| address.trim().parse().ok());
+        Self { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub async fn ask(&self, path: &str, body: &Value) -> Reply {
+        let request = Request::post(path, body).bearer("sk-replay").header("x-api-key", "sk-replay");
+        request.header("x-goog-api-key", "sk-replay").header("anthropic-version", "2023-06-01").send(self.address).await
+    }
+
+    /// What came in since the last time this was asked.
+    pub async fn requests(&self) -> Vec<Value> {
+        let reply = Request::get("/__control/requests").send(self.address).await;
+        Request::post("/__control/reset", &json!({})).send(self.address).await;
+        reply.json().as_array().cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// What the provider would have answered 400 to.
+pub fn refusals(request: &Value) -> Vec<String> {
+    let violations = request["violations"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    violations.filter(|violation| violation.starts_with("refuse:")).map(str::to_owned).collect()
+}

@@ -1,0 +1,178 @@
+//! What holds for the sources as a whole: who may use what, and how files look.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest;
+
+/// Migrations that may have been applied somewhere, with their SHA-256. A new one adds a line; no line ever changes.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_init.sql", "990d9f8156f4ae9a4efc5b559185d37402f5e75ac5526c7d3189a1b2f8d84b9e")];
+
+/// Longest file, tests at its end not counted.
+const LONGEST_FILE: usize = 450;
+
+struct Source {
+    /// Relative to the repository.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn lies_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path.starts_with(place))
+    }
+
+    /// What is compiled into the binary: everything before the tests at the end of the file.
+    fn program(&self) -> &str {
+        self.text.split("#[cfg(test)]").next().unwrap_or_default()
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path.starts_with("tests/") || self.path.ends_with("/tests.rs")
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_below(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, ending, found);
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn read(folders: &[&str], ending: &str) -> Vec<Source> {
+    let mut paths = Vec::new();
+    for folder in folders {
+        files_below(&root().join(folder), ending, &mut paths);
+    }
+    paths.sort();
+    let source = |path: PathBuf| Source {
+        path: path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(),
+        text: fs::read_to_string(&path).unwrap(),
+    };
+    paths.into_iter().map(source).collect()
+}
+
+/// All Rust sources, tests included.
+fn sources() -> Vec<Source> {
+    let sources = read(&["src", "crates", "tests", "benches"], ".rs");
+    assert!(sources.len() > 50, "the sources were not found");
+    sources
+}
+
+/// Fails with every place where `fault` finds something wrong.
+fn all(sources: impl IntoIterator<Item = Source>, rule: &str, fault: impl Fn(&Source) -> Option<String>) {
+    let faults: Vec<String> =
+        sources.into_iter().filter_map(|source| Some(format!("{}: {}", source.path, fault(&source)?))).collect();
+    assert!(faults.is_empty(), "{rule}\n  {}", faults.join("\n  "));
+}
+
+/// The first line of the program that mentions `word`.
+fn mention(text: &str, word: &str) -> Option<String> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    text.lines().filter(is_code).find(|line| line.contains(word)).map(|line| line.trim().to_owned())
+}
+
+/// Only sources in `places` may mention `word`.
+fn only_in(word: &str, places: &[&str]) {
+    let program = sources().into_iter().filter(|source| !source.is_test() && !source.lies_in(places));
+    all(program, &format!("`{word}` may appear in {places:?} only"), |source| mention(source.program(), word));
+}
+
+#[test]
+fn only_the_store_speaks_sql() {
+    only_in("sqlx::", &["src/store/"]);
+}
+
+#[test]
+fn only_the_edges_know_the_web_framework() {
+    only_in("axum::", &["src/http/", "src/gateway/", "src/admin/"]);
+}
+
+#[test]
+fn only_the_clock_reads_the_time_of_day() {
+    only_in("SystemTime::now", &["src/clock.rs"]);
+}
+
+#[test]
+fn the_protocol_crate_has_no_runtime_and_no_network() {
+    let manifest = fs::read_to_string(root().join("crates/protocol/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let names: Vec<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["bytes", "memchr", "serde", "serde_json"]);
+    let protocol = || sources().into_iter().filter(|source| source.lies_in(&["crates/protocol/src/"]));
+    for word in ["std::net", "std::fs", "std::env", "std::thread", "Instant::now"] {
+        all(protocol(), "the protocol crate only computes", |source| mention(source.program(), word));
+    }
+}
+
+#[test]
+fn every_source_begins_with_what_it_is_for() {
+    all(sources(), "a file opens with `//!`", |source| {
+        (!source.text.starts_with("//!")).then(|| "has no such head".to_owned())
+    });
+}
+
+#[test]
+fn no_program_file_is_too_long_to_read() {
+    let program = sources().into_iter().filter(|source| !source.is_test());
+    all(program, "files stay short", |source| {
+        let lines = source.program().lines().count();
+        (lines > LONGEST_FILE).then(|| format!("{lines} lines"))
+    });
+}
+
+#[test]
+fn nothing_unfinished_or_forced_is_left() {
+    let program = || sources().into_iter().filter(|source| !source.is_test());
+    for word in [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "#[allow(", "#![allow("] {
+        all(program(), &format!("`{word}` has no place in the program"), |source| mention(source.program(), word));
+    }
+    for word in ["TODO", "FIXME", "XXX"] {
+        let rule = format!("`{word}` is either done or written down elsewhere");
+        all(sources().into_iter().filter(|source| !source.path.ends_with("tidy.rs")), &rule, |source| {
+            source.text.lines().find(|line| line.contains(word)).map(str::to_owned)
+        });
+    }
+}
+
+#[test]
+fn nothing_names_the_machine_it_was_written_on() {
+    let ours = |source: &Source| !source.path.ends_with("tidy.rs");
+    let mut everything = sources();
+    everything.extend(read(&["docs", "migrations", "examples", "deploy"], ""));
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "config.example.toml", "Cargo.toml"] {
+        if let Ok(text) = fs::read_to_string(root().join(name)) {
+            everything.push(Source { path: name.to_owned(), text });
+        }
+    }
+    all(everything.into_iter().filter(ours), "no path of a developer's machine", |source| {
+        let named = |line: &&str| ["/work/", "/root/", "/home/"].iter().any(|place| line.contains(place));
+        source.text.lines().find(named).map(str::to_owned)
+    });
+}
+
+#[test]
+fn an_applied_migration_is_never_edited() {
+    let hash = |text: &str| -> String {
+        digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let found: Vec<(String, String)> = read(&["migrations"], ".sql")
+        .into_iter()
+        .map(|source| (source.path.trim_start_matches("migrations/").to_owned(), hash(&source.text)))
+        .collect();
+    let known: Vec<(String, String)> =
+        MIGRATIONS.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect();
+    assert_eq!(found, known, "write a new migration instead, and add its line here");
+}
