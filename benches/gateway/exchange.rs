@@ -1,12 +1,13 @@
-//! The two ends of HTTP that all parts share: a server that says where it listens, and a single request.
+//! The two ends of HTTP that all parts share: a server that says where it listens, and asking for a page.
 
 use std::net::Ipv4Addr;
 
 use anyhow::Context;
-use axum::http::{Request, Response};
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty};
 use hyper::{
+    Request,
     body::{Body, Incoming},
     server::conn::http1,
     service::HttpService,
@@ -42,19 +43,13 @@ where
     connections.run_until(accepting).await
 }
 
-/// Sends one request with a JSON body, or none for `Value::Null`, and returns the JSON answer.
-pub async fn call(method: &str, url: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let request = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json")
-        .body(Full::new(bytes))?;
-    let response: Response<Incoming> = client.request(request).await.with_context(|| format!("{method} {url}"))?;
+/// Asks for a JSON page.
+pub async fn get(url: &str, key: &str) -> anyhow::Result<Value> {
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(url).header("authorization", format!("Bearer {key}")).body(Empty::new())?;
+    let response = client.request(request).await.with_context(|| url.to_owned())?;
     let status = response.status();
-    let bytes = response.into_body().collect().await?.to_bytes();
-    anyhow::ensure!(status.is_success(), "{method} {url}: {status}: {}", String::from_utf8_lossy(&bytes));
-    serde_json::from_slice(&bytes).with_context(|| format!("{method} {url}: the answer is not JSON"))
+    let page = response.into_body().collect().await?.to_bytes();
+    anyhow::ensure!(status.is_success(), "{url}: {status}: {}", String::from_utf8_lossy(&page));
+    serde_json::from_slice(&page).with_context(|| format!("{url}: not JSON"))
 }

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use serde_json::{Value, json};
+use anyhow::Context;
 use tempfile::TempDir;
 
 use crate::{
     block_on,
     canned::API_KEY,
-    exchange::call,
+    exchange,
     process::{Server, pinned},
 };
 
@@ -31,22 +31,16 @@ impl Gateway {
             .env("APP_PORT", "0")
             .env("ADMIN_KEY", ADMIN_KEY)
             .env("API_KEYS", API_KEY)
+            .env("OPENAI_API_KEY", "sk-upstream")
+            .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"))
             .current_dir(folder.path());
-        let gateway = Self { server: Server::start(command)?, _folder: folder };
-        let provider = json!({
-            "name": "upstream", "type": "openai", "base_url": format!("http://{upstream}/v1"), "api_key": "sk-upstream",
-        });
-        gateway.admin("POST", "/admin/providers", &provider)?;
-        Ok(gateway)
+        Ok(Self { server: Server::start(command)?, _folder: folder })
     }
 
     /// Rows that the log holds.
     pub fn log_rows(&self) -> anyhow::Result<u64> {
-        let page = self.admin("GET", "/admin/logs?page_size=1", &Value::Null)?;
-        Ok(page["total"].as_u64().unwrap_or_default())
-    }
-
-    fn admin(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
-        block_on(call(method, &format!("http://{}{path}", self.server.address), ADMIN_KEY, body))
+        let url = format!("http://{}/admin/logs?page_size=1", self.server.address);
+        let page = block_on(exchange::get(&url, ADMIN_KEY))?;
+        page["total"].as_u64().context("the log page says how many rows there are")
     }
 }

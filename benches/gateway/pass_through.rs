@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::http::{Request, Uri, uri::Authority};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{Request, Uri, body::Incoming, http::uri::Authority, service::service_fn};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,

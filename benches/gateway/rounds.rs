@@ -31,6 +31,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let seconds = options.seconds.unwrap_or(if options.quick { 0.5 } else { 2.0 });
     let scenarios = if options.only.is_empty() { Scenario::ALL.to_vec() } else { options.only.clone() };
     let program = options.gateway.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_llm-orchestrator")));
+    let program = program.canonicalize().with_context(|| format!("no gateway at {}", program.display()))?;
     let cores = Cores::choose();
     println!("{}", report::preamble(cores, rounds, seconds));
 

@@ -2,11 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::http::{Method, Request, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
+    Method, Request, Response,
     body::{Frame, Incoming},
     service::service_fn,
 };
