@@ -217,7 +217,8 @@ impl Catalog {
     }
 }
 
-fn provider(
+/// A provider, ready to be asked; the error says why it cannot be.
+pub fn provider(
     row: &store::Provider,
     associated: bool,
     master_key: &MasterKey,

@@ -12,13 +12,19 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Notify,
+        mpsc::{Receiver, Sender, channel},
+    },
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{LogRow, Store, StoreError};
+
+/// How long a look at the log waits for rows that are on their way.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -49,12 +55,17 @@ struct Counts {
     written: AtomicU64,
     dropped: AtomicU64,
     waiting: AtomicUsize,
+    /// Somebody wants to see the rows that wait: the writer need not wait for more.
+    wanted: Notify,
+    /// Rows were written or given up.
+    settled: Notify,
 }
 
 impl Counts {
     fn settle(&self, rows: usize, into: &AtomicU64) {
         self.waiting.fetch_sub(rows, Ordering::Relaxed);
         into.fetch_add(rows as u64, Ordering::Relaxed);
+        self.settled.notify_waiters();
     }
 }
 
@@ -92,6 +103,24 @@ impl Journal {
     /// Rows that are neither yet.
     pub fn depth(&self) -> usize {
         self.counts.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the rows that wait now are in the database, or a second: who looks at the log expects to find there what
+    /// has just happened.
+    pub async fn settle(&self) {
+        let done = || self.written() + self.dropped();
+        let goal = done() + self.depth() as u64;
+        let settling = async {
+            while done() < goal {
+                let settled = self.counts.settled.notified();
+                self.counts.wanted.notify_one();
+                if done() < goal {
+                    settled.await;
+                }
+            }
+        };
+        // Where the database is slow or away, an older view is better than none.
+        let _ = timeout(SETTLING, settling).await;
     }
 
     /// Takes no more rows and writes those that wait, within `deadline`; what is left after it counts as dropped. Says
@@ -135,9 +164,12 @@ impl Writer {
         rows.push(first);
         let flush_at = Instant::now() + self.settings.flush_interval;
         while rows.len() < self.settings.batch {
-            match tokio::time::timeout_at(flush_at, self.receiver.recv()).await {
-                Ok(Some(row)) => rows.push(row),
-                Ok(None) | Err(_) => break,
+            let room = self.settings.batch - rows.len();
+            tokio::select! {
+                biased;
+                received = self.receiver.recv_many(&mut rows, room) => if received == 0 { break },
+                () = sleep_until(flush_at) => break,
+                () = self.counts.wanted.notified() => break,
             }
         }
         self.write(&rows).await;

@@ -1,4 +1,45 @@
-//! stub
-pub fn router() -> utoipa_axum::router::OpenApiRouter<std::sync::Arc<crate::app::App>> {
-    utoipa_axum::router::OpenApiRouter::new()
+//! The control plane: what operators change and look at. Unlike the data plane it waits for the database.
+//!
+//! To add an operation, write its handler in the folder of its noun and name it in that folder's `router`.
+
+mod auth;
+mod error;
+mod input;
+mod keys;
+mod model_providers;
+mod models;
+mod providers;
+mod system;
+
+use std::sync::Arc;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::app::App;
+
+pub use auth::Operator;
+
+/// All operations, below `/admin`.
+pub fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(providers::list, providers::create))
+        .routes(routes!(providers::get, providers::update, providers::replace, providers::delete))
+        .routes(routes!(providers::list_models))
+        .routes(routes!(providers::import_models))
+        .routes(routes!(providers::test))
+        .routes(routes!(models::list, models::create))
+        .routes(routes!(models::get, models::update, models::replace, models::delete))
+        .routes(routes!(model_providers::list, model_providers::create))
+        .routes(routes!(
+            model_providers::get,
+            model_providers::update,
+            model_providers::replace,
+            model_providers::delete
+        ))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(system::health))
+        .routes(routes!(system::stats))
+        .routes(routes!(system::logs))
+        .routes(routes!(system::verify))
 }

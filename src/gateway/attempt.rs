@@ -1,7 +1,5 @@
 //! One try at one target: send, wait, and read as much as it takes to know that there is an answer.
 
-use std::time::SystemTime;
-
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -10,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{prepare::Prepared, stream::Upstream};
 use crate::{
+    clock,
     config::RoutingConfig,
     upstream::{Client, late, malformed, read_whole, retry_after},
 };
@@ -94,9 +93,7 @@ async fn refused(prepared: &Prepared, status: u16, headers: &HeaderMap, body: In
     let body = read_whole(body, headers, ERROR_BODY_LIMIT, deadline).await.unwrap_or_default();
     let mut error = prepared.outbound.decode_error(status, &body);
     error.upstream_status = Some(status);
-    #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is compared with the time of day")]
-    let now = SystemTime::now();
-    if let Some(wait) = retry_after(headers, now) {
+    if let Some(wait) = retry_after(headers, clock::now_micros()) {
         error.retry_after = Some(wait);
     }
     if status < 300 {

@@ -4,9 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::{HeaderMap, Method, Request, header};
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::http::{HeaderMap, Method, Request, header};
 use llm_protocol::{
     ProtocolId,
     ir::{ApiError, ErrorKind},
@@ -179,7 +179,7 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
         (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses, _) => String::new(),
     };
     let uri = format!("{}/models{query}", provider.base_url)
-        .parse::<axum::http::Uri>()
+        .parse::<hyper::Uri>()
         .map_err(|_| malformed("the provider's list of models cannot be asked for"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));

@@ -4,7 +4,7 @@
 
 mod compatible;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use hyper::http::{HeaderMap, HeaderValue, header};
 use llm_protocol::{ProtocolId, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 

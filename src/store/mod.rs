@@ -7,6 +7,7 @@
 
 mod db;
 mod error;
+mod import;
 mod keys;
 mod location;
 mod logs;

@@ -23,6 +23,25 @@ pub struct ModelProvider {
     pub updated_at: i64,
 }
 
+impl ModelProvider {
+    /// A row of which nothing is said yet; no model and no provider has the id 0.
+    pub fn with_defaults(id: i64, now: i64) -> Self {
+        Self {
+            id,
+            model_id: 0,
+            provider_id: 0,
+            upstream_name: String::new(),
+            weight: 100,
+            enabled: true,
+            tool_call: true,
+            structured_output: true,
+            image: true,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 from_row!(ModelProvider, |row| Self {
     id: row.int("id")?,
     model_id: row.int("model_id")?,

@@ -28,6 +28,27 @@ pub struct Model {
     pub updated_at: i64,
 }
 
+impl Model {
+    /// A model of which nothing is said yet.
+    pub fn with_defaults(id: i64, now: i64) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            aliases: Vec::new(),
+            enabled: true,
+            description: None,
+            max_output_tokens: None,
+            input_price: None,
+            output_price: None,
+            cached_input_price: None,
+            cache_write_price: None,
+            metadata: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 from_row!(Model, |row| Self {
     id: row.int("id")?,
     name: row.text("name")?,

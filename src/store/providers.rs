@@ -167,6 +167,12 @@ impl Store {
         Ok(found_one(rows))
     }
 
+    /// Forgets which models the provider said it serves: it may have become another.
+    pub async fn forget_listed_models(&self, id: i64) -> Result<(), StoreError> {
+        let sql = "update provider set listed_models = null, listed_at = null where id = $1";
+        db::writing!(self, pool => async { sqlx::query(sql).bind(id).execute(pool).await.map(|_| ()) })
+    }
+
     /// Removes a provider and its part in models. Says whether there was one.
     pub async fn delete_provider(&self, id: i64) -> Result<bool, StoreError> {
         let sql = "delete from provider where id = $1";

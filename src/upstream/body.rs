@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::http::{HeaderMap, header};
 use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 

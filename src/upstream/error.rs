@@ -1,8 +1,8 @@
 //! Which error means what: the one table of it.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::{HeaderMap, header};
+use hyper::http::{HeaderMap, header};
 use llm_protocol::ir::{ApiError, ErrorKind};
 
 /// What to do after a failed attempt.
@@ -54,7 +54,8 @@ pub fn blames_upstream(error: &ApiError) -> bool {
 
 /// How long an answer's headers say to wait: `retry-after-ms`, else `Retry-After` in seconds or as a date (RFC 9110).
 /// Nonsense, negative numbers included, is no wait at all.
-pub fn retry_after(headers: &HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
+/// `now` is in microseconds since the epoch.
+pub fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
     // Azure sends `retry-after-ms: 0` beside a `retry-after` that means something.
@@ -64,14 +65,15 @@ pub fn retry_after(headers: &HeaderMap, now: std::time::SystemTime) -> Option<Du
     let text = text(header::RETRY_AFTER.as_str())?;
     match seconds(text) {
         Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        None => httpdate::parse_http_date(text).ok()?.duration_since(now).ok(),
+        None => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(UNIX_EPOCH + Duration::from_micros(now.unsigned_abs()))
+            .ok(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     #[test]
@@ -113,9 +115,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_every_form_and_nonsense_is_none() {
-        let now = SystemTime::UNIX_EPOCH;
         let wait = |name: &'static str, value: &str| {
-            retry_after(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]), now)
+            retry_after(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]), 0)
         };
         assert_eq!(wait("retry-after", "2"), Some(Duration::from_secs(2)));
         assert_eq!(wait("retry-after", "0.5"), Some(Duration::from_millis(500)));

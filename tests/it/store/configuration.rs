@@ -19,6 +19,8 @@ scenarios!(
     deleting_a_provider_or_a_model_ends_their_association,
     an_association_needs_both_its_ends,
     a_model_is_read_back_as_it_was_written,
+    an_import_makes_what_is_missing_and_counts_what_is_new,
+    an_import_for_a_provider_that_is_gone_changes_nothing,
     a_revoked_key_is_kept_but_not_live,
     a_setting_is_claimed_once,
     a_snapshot_holds_everything_but_dead_keys,
@@ -288,4 +290,33 @@ async fn a_reset_leaves_an_empty_database(store: Store) {
 async fn a_healthy_database_passes_its_check(store: Store) {
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
     store.ping().await.unwrap();
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(upstream, name)| ((*upstream).to_owned(), (*name).to_owned())).collect()
+}
+
+async fn an_import_makes_what_is_missing_and_counts_what_is_new(store: Store) {
+    let main = provider(&store, "main").await;
+    store.insert_provider(&main).await.unwrap();
+    let mut known = model(&store, "known").await;
+    known.aliases = vec!["nick".into()];
+    store.insert_model(&known).await.unwrap();
+    let wanted = pairs(&[("a", "a"), ("a-2", "a"), ("k", "nick"), ("known", "known")]);
+    assert_eq!(store.import_models(main.id, &wanted).await.unwrap(), 4);
+    assert_eq!(store.import_models(main.id, &wanted).await.unwrap(), 0);
+    let names: Vec<_> = store.models().await.unwrap().into_iter().map(|row| row.name).collect();
+    assert_eq!(names, ["a", "known"]);
+    let served = store.model_providers().await.unwrap();
+    let of_known = served.iter().filter(|row| row.model_id == known.id).map(|row| row.upstream_name.as_str());
+    assert_eq!(of_known.collect::<Vec<_>>(), ["k", "known"]);
+    // What an import made can be changed like anything else.
+    let made = store.model_named("a").await.unwrap().unwrap();
+    assert!(made.enabled && made.aliases.is_empty());
+}
+
+async fn an_import_for_a_provider_that_is_gone_changes_nothing(store: Store) {
+    let result = store.import_models(999, &pairs(&[("a", "a")])).await;
+    assert!(matches!(result, Err(StoreError::DanglingReference)), "{result:?}");
+    assert_eq!(store.models().await.unwrap(), []);
 }

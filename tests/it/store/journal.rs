@@ -40,6 +40,19 @@ async fn rows_reach_the_database_without_being_asked_for() {
 }
 
 #[tokio::test]
+async fn a_look_at_the_log_need_not_wait_for_the_flush_interval() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let journal = Journal::start(store.clone(), Settings { flush_interval: Duration::from_secs(60), ..QUICK });
+    for round in 1..=3 {
+        (0..7).for_each(|n| journal.record(row(n)));
+        journal.settle().await;
+        assert_eq!((stored(&store).await, journal.depth()), (7 * round, 0));
+    }
+    tokio::time::timeout(Duration::from_millis(100), journal.settle()).await.expect("nothing to wait for");
+}
+
+#[tokio::test]
 async fn closing_writes_what_waits_and_takes_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;

@@ -1,0 +1,210 @@
+//! What an operator may say about a provider, and what is checked about it.
+
+use axum::http::Uri;
+use llm_protocol::{ProtocolId, ir::ApiError, outbound};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::{
+    admin::{
+        error::invalid,
+        input::{Change, checked_name},
+    },
+    providers,
+    secret::MasterKey,
+    store::Provider,
+};
+
+/// The fields of a provider. What is left out stays; `null` clears a field, or puts its default back. A new provider needs
+/// at least `name` and `type`.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderInput {
+    /// Unique. No `:`, since `NAME:model` ends the name there.
+    #[schema(value_type = Option<String>, example = "openai-primary")]
+    #[serde(default)]
+    name: Change<String>,
+    /// `openai`, `anthropic`, `gemini`, `openai_compatible`, `deepseek`, …; an unknown one is answered with the list.
+    #[schema(value_type = Option<String>, example = "openai")]
+    #[serde(default)]
+    r#type: Change<String>,
+    /// With or without a trailing slash, with or without `/v1`.
+    #[schema(value_type = Option<String>, example = "https://api.openai.com/v1")]
+    #[serde(default)]
+    base_url: Change<String>,
+    /// Stored encrypted and never shown again.
+    #[schema(value_type = Option<String>, example = "sk-...")]
+    #[serde(default)]
+    api_key: Change<String>,
+    #[schema(value_type = Option<bool>, default = true)]
+    #[serde(default)]
+    enabled: Change<bool>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000, default = 100)]
+    #[serde(default)]
+    priority: Change<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000, default = 100)]
+    #[serde(default)]
+    weight: Change<i64>,
+    /// Seconds.
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 300, default = 60)]
+    #[serde(default)]
+    timeout: Change<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 10, default = 3)]
+    #[serde(default)]
+    max_retries: Change<i64>,
+    /// Requests a minute.
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    #[serde(default)]
+    rate_limit: Change<i64>,
+    /// `openai_chat`, `openai_responses`, `anthropic`, `gemini`.
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    protocols: Change<Vec<String>>,
+    /// Anything; kept and shown.
+    #[schema(value_type = Option<Object>)]
+    #[serde(default)]
+    metadata: Change<Map<String, Value>>,
+}
+
+impl ProviderInput {
+    /// Makes `row` what the operator wants, or says what stands against it.
+    pub fn apply(&self, row: &mut Provider, master_key: &MasterKey) -> Result<(), ApiError> {
+        let default = Provider::with_defaults(row.id, row.created_at);
+        self.name.or_default(&mut row.name, String::new());
+        self.r#type.or_default(&mut row.kind, String::new());
+        self.base_url.trimmed().or_none(&mut row.base_url);
+        match self.api_key.trimmed() {
+            Change::Keep => {}
+            Change::Clear => row.api_key = None,
+            Change::Set(key) => row.api_key = Some(master_key.seal(row.id, &checked_key(key)?)),
+        }
+        self.enabled.or_default(&mut row.enabled, default.enabled);
+        self.priority.within("priority", 0..=1000)?.or_default(&mut row.priority, default.priority);
+        self.weight.within("weight", 0..=1000)?.or_default(&mut row.weight, default.weight);
+        self.timeout.within("timeout", 1..=300)?.or_default(&mut row.timeout, default.timeout);
+        self.max_retries.within("max_retries", 0..=10)?.or_default(&mut row.max_retries, default.max_retries);
+        self.rate_limit.within("rate_limit", 1..=u32::MAX.into())?.or_none(&mut row.rate_limit);
+        self.protocols.or_none(&mut row.protocols);
+        row.protocols = row.protocols.take().filter(|protocols| !protocols.is_empty());
+        self.metadata.or_none(&mut row.metadata);
+        check(row)
+    }
+
+    /// Whether this may change where or as whom the provider is asked, so that what was learnt about it no longer holds.
+    pub fn moves(&self) -> bool {
+        self.r#type != Change::Keep
+            || self.base_url != Change::Keep
+            || self.api_key != Change::Keep
+            || self.protocols != Change::Keep
+    }
+}
+
+fn check(row: &Provider) -> Result<(), ApiError> {
+    checked_name("name", &row.name)?;
+    if row.name.contains(':') {
+        return Err(invalid("name", "`name` must not hold a `:`, since `NAME:model` ends the name there"));
+    }
+    let Some(kind) = providers::find(&row.kind) else {
+        let known: Vec<_> = providers::all().map(|kind| kind.name).collect();
+        let known = known.join(", ");
+        return Err(invalid("type", format!("`type` must be one of {known}, not `{}`", row.kind)));
+    };
+    match &row.base_url {
+        Some(url) => checked_url(url)?,
+        None if kind.base_url.is_none() => {
+            let message = format!("`base_url` is required: type `{}` has no address of its own", kind.name);
+            return Err(invalid("base_url", message));
+        }
+        None => {}
+    }
+    for name in row.protocols.iter().flatten() {
+        if ProtocolId::parse(name).and_then(outbound).is_none() {
+            let known =
+                [ProtocolId::OpenAiChat, ProtocolId::OpenAiResponses, ProtocolId::Anthropic, ProtocolId::Gemini];
+            let known: Vec<_> =
+                known.into_iter().filter(|id| outbound(*id).is_some()).map(ProtocolId::as_str).collect();
+            let known = known.join(", ");
+            return Err(invalid("protocols", format!("`protocols` may hold {known}, not `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+fn checked_key(key: String) -> Result<SecretString, ApiError> {
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(SecretString::from(key));
+    }
+    let message = if key.contains('…') {
+        "`api_key` is the mask of a key: leave it out to keep the stored key"
+    } else {
+        "`api_key` must be visible ASCII characters without spaces, as a header carries them"
+    };
+    Err(invalid("api_key", message))
+}
+
+fn checked_url(url: &str) -> Result<(), ApiError> {
+    let problem = match url.parse::<Uri>() {
+        Err(_) => "is no URL",
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => "must begin with http:// or https://",
+        Ok(uri) if uri.host().is_none_or(str::is_empty) => "names no host",
+        Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+            "must not hold a password: put it into api_key"
+        }
+        Ok(uri) if uri.query().is_some() || url.contains('#') => "must not have a query or a fragment",
+        Ok(_) => return Ok(()),
+    };
+    Err(invalid("base_url", format!("`base_url` {problem} (for example https://api.example.com/v1)")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(body: &str) -> Result<Provider, String> {
+        let master_key = MasterKey::derive(b"a long enough master key");
+        let mut row = Provider { name: "main".into(), kind: "openai".into(), ..Provider::with_defaults(1, 0) };
+        let input: ProviderInput = serde_json::from_str(body).unwrap();
+        input.apply(&mut row, &master_key).map_err(|error| error.message)?;
+        Ok(row)
+    }
+
+    #[test]
+    fn null_clears_what_may_be_empty_and_resets_what_may_not() {
+        let row = applied(r#"{"priority": null, "base_url": null, "rate_limit": 5, "metadata": {"a": 1}}"#).unwrap();
+        assert_eq!((row.priority, row.base_url, row.rate_limit), (100, None, Some(5)));
+        assert_eq!(applied(r#"{"base_url": "  ", "api_key": "", "protocols": []}"#).unwrap(), applied("{}").unwrap());
+    }
+
+    #[test]
+    fn a_key_is_sealed_before_it_goes_anywhere() {
+        let sealed = applied(r#"{"api_key": "sk-secret"}"#).unwrap().api_key.unwrap();
+        assert!(sealed.starts_with("v1:") && !sealed.contains("secret"));
+        assert!(applied(r#"{"api_key": "sk-…a1b2"}"#).unwrap_err().contains("mask"));
+        assert!(applied(r#"{"api_key": "two words"}"#).unwrap_err().contains("visible ASCII"));
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_what_would_be_right() {
+        for (body, expected) in [
+            (r#"{"name": null}"#, "`name` must not be empty"),
+            (r#"{"name": "a:b"}"#, "`name` must not hold a `:`"),
+            (r#"{"type": "opnai"}"#, "`type` must be one of openai, anthropic, gemini, "),
+            (r#"{"type": "vllm"}"#, "`base_url` is required: type `vllm`"),
+            (r#"{"weight": 1001}"#, "`weight` must be an integer from 0 to 1000, not 1001"),
+            (r#"{"timeout": 0}"#, "`timeout` must be an integer from 1 to 300, not 0"),
+            (r#"{"max_retries": 11}"#, "`max_retries` must be an integer from 0 to 10, not 11"),
+            (r#"{"rate_limit": 0}"#, "`rate_limit` must be an integer from 1 to "),
+            (r#"{"base_url": "api.example.com"}"#, "`base_url` must begin with http"),
+            (r#"{"base_url": "ftp://example.com"}"#, "`base_url` must begin with http"),
+            (r#"{"base_url": "https://bob:pw@example.com"}"#, "`base_url` must not hold a password"),
+            (r#"{"base_url": "https://example.com/v1?key=1"}"#, "`base_url` must not have a query"),
+            (r#"{"base_url": "https://"}"#, "`base_url` is no URL"),
+            (r#"{"protocols": ["telex"]}"#, "`protocols` may hold "),
+        ] {
+            let message = applied(body).unwrap_err();
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+    }
+}

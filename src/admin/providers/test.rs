@@ -1,0 +1,209 @@
+//! One real small request to a provider.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, header},
+};
+use http_body_util::Full;
+use llm_protocol::{
+    Target,
+    ir::{ApiError, ErrorKind, Losses, Message, Part, Request as Canonical, Response, Role},
+    outbound,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+
+use super::{find, usable};
+use crate::{
+    admin::{
+        Operator,
+        error::invalid,
+        input::{Body, Id},
+    },
+    app::App,
+    catalog::Provider,
+    health::{Outcome, probe},
+    http::error::Failure,
+    upstream::{blames_upstream, late, read_whole},
+};
+
+/// How to test.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestInput {
+    /// The provider's name of the model to ask; one that it serves if left out.
+    #[schema(example = "gpt-4o-mini")]
+    model: Option<String>,
+}
+
+/// What came of a test.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TestResult {
+    /// A complete answer came.
+    pub success: bool,
+    pub provider_id: i64,
+    pub provider_name: String,
+    /// What was asked; `null` if no model could be found to ask.
+    pub model: Option<String>,
+    /// The whole request.
+    pub latency_ms: u64,
+    /// What the model said, or what went wrong.
+    pub message: String,
+    /// What kind of error it was.
+    pub error_code: Option<String>,
+    /// The status that the provider answered with, if it was not 200.
+    pub status_code: Option<u16>,
+}
+
+/// What is asked: short, and costing next to nothing even where the model thinks about it first.
+const QUESTION: &str = "Reply with the word OK.";
+const LONGEST_ANSWER: u64 = 256;
+const RESPONSE_LIMIT: usize = 1 << 20;
+
+/// Test a provider
+///
+/// Sends one real small request, whether the provider is switched on or not. The answer is 200 either way; `success` says
+/// how it went.
+#[utoipa::path(
+    post,
+    path = "/providers/{id}/test",
+    tag = "admin",
+    params(("id" = i64, Path)),
+    request_body = Option<TestInput>,
+    responses((status = 200, body = TestResult), (status = 404, description = "There is no such provider")),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(crate) async fn test(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+    Body(input): Body<TestInput>,
+) -> Result<Json<TestResult>, Failure> {
+    let row = find(&app, id).await?;
+    let provider = usable(&app, &row)?;
+    let began = Instant::now();
+    let deadline = began + provider.timeout;
+    let (model, outcome) = match model(&app, &provider, input.model).await {
+        Ok(model) => (Some(model.clone()), ask(&app, &provider, &model, deadline).await),
+        Err(error) => (None, Err(error)),
+    };
+    note(&provider, &outcome, began);
+    let (success, message, error) = match outcome {
+        Ok(answer) => (true, text(&answer), None),
+        Err(error) => (false, error.message.clone(), Some(error)),
+    };
+    Ok(Json(TestResult {
+        success,
+        provider_id: row.id,
+        provider_name: row.name,
+        model,
+        latency_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        message,
+        error_code: error.as_ref().map(|error| error.code.clone().unwrap_or_else(|| error.kind.code().to_owned())),
+        status_code: error.and_then(|error| error.upstream_status),
+    }))
+}
+
+/// The model to ask: the one named, else one that is associated, else one from the provider's own list.
+async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<String, ApiError> {
+    if let Some(model) = named {
+        return Ok(model);
+    }
+    let catalog = app.catalog();
+    let routes = catalog.models.values().flat_map(|model| &model.routes);
+    let mut associated: Vec<_> =
+        routes.filter(|route| route.provider.id == provider.id).map(|route| route.upstream_name.clone()).collect();
+    associated.sort();
+    if let Some(model) = associated.into_iter().next() {
+        return Ok(model);
+    }
+    let listed = probe::list_models(app, provider).await?;
+    let chats = |model: &&String| !NOT_FOR_CHAT.iter().any(|word| model.to_lowercase().contains(word));
+    let own = listed.iter().filter(chats).find(|model| provider.kind.knows(model));
+    own.or_else(|| listed.iter().find(chats))
+        .cloned()
+        .ok_or_else(|| invalid("model", "the provider lists no model: name one in `model`"))
+}
+
+/// Words in the names of models that do not chat.
+const NOT_FOR_CHAT: [&str; 14] = [
+    "embed",
+    "whisper",
+    "tts",
+    "audio",
+    "image",
+    "dall-e",
+    "moderation",
+    "realtime",
+    "transcribe",
+    "rerank",
+    "guard",
+    "veo",
+    "imagen",
+    "sora",
+];
+
+async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> Result<Response, ApiError> {
+    let outbound = outbound(provider.protocol)
+        .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"))?;
+    let question = Canonical {
+        model: model.to_owned(),
+        messages: vec![Message { role: Role::User, parts: vec![Part::text(QUESTION)] }],
+        max_output_tokens: Some(LONGEST_ANSWER),
+        ..Canonical::default()
+    };
+    let rules = app.models.rules(provider.protocol, model);
+    let body = outbound.encode_request(&question, Target { model, rules: &rules }, &mut Losses::default());
+    let uri = format!("{}{}", provider.base_url, outbound.endpoint(model, false))
+        .parse()
+        .map_err(|_| invalid("model", "`model` cannot stand in a URL"))?;
+
+    let mut request = Request::new(Full::new(body.into()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers(provider);
+    let answer = timeout_at(deadline, app.upstream.send(request)).await.map_err(|_| late())??;
+    let (head, body) = answer.into_parts();
+    let body = read_whole(body, &head.headers, RESPONSE_LIMIT, deadline).await?;
+    if head.status.is_success() {
+        outbound.decode_response(&body)
+    } else {
+        let status = head.status.as_u16();
+        Err(ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) })
+    }
+}
+
+fn headers(provider: &Provider) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    provider.kind.authenticate(provider.key.as_ref(), &mut headers);
+    headers
+}
+
+/// A test tells as much about a provider as any other request.
+fn note(provider: &Provider, outcome: &Result<Response, ApiError>, began: Instant) {
+    match outcome {
+        Ok(_) => provider.health.note(&Outcome::Success { latency: began.elapsed() }),
+        Err(error) if error.kind == ErrorKind::UpstreamAuth => {
+            provider.health.note(&Outcome::Refusal(error.message.clone()));
+        }
+        Err(error) if blames_upstream(error) => provider.health.note(&Outcome::Failure(error.message.clone())),
+        Err(_) => {}
+    }
+}
+
+/// The beginning of what the model said.
+fn text(answer: &Response) -> String {
+    let parts = answer.outputs.iter().flat_map(|output| &output.parts);
+    let texts = parts.filter_map(|part| match part {
+        Part::Text(text) => Some(text.text.as_str()),
+        _ => None,
+    });
+    texts.collect::<String>().trim().chars().take(200).collect()
+}

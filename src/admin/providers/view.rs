@@ -1,0 +1,84 @@
+//! A provider as operators see it.
+
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::{
+    clock,
+    secret::{self, MasterKey},
+    store,
+};
+
+/// An account with a vendor.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Provider)]
+pub struct ProviderView {
+    #[schema(example = 1)]
+    pub id: i64,
+    /// Unique; what clients and logs call it.
+    #[schema(example = "openai-primary")]
+    pub name: String,
+    /// The vendor or dialect.
+    #[schema(example = "openai")]
+    pub r#type: String,
+    /// Where it is, if not where its type is.
+    #[schema(example = "https://api.openai.com/v1")]
+    pub base_url: Option<String>,
+    /// A mask of the key; the key itself is never shown.
+    #[schema(example = "sk-…a1b2")]
+    pub api_key: Option<String>,
+    pub enabled: bool,
+    /// 0..=1000; higher is tried first.
+    #[schema(example = 100)]
+    pub priority: i64,
+    /// 0..=1000; the share within a priority. 0 is asked only when nothing else is left.
+    #[schema(example = 100)]
+    pub weight: i64,
+    /// Seconds for a whole request.
+    #[schema(example = 60)]
+    pub timeout: i64,
+    /// Further attempts after the first.
+    #[schema(example = 3)]
+    pub max_retries: i64,
+    /// Requests a minute; `null` is no limit.
+    pub rate_limit: Option<i64>,
+    /// What it speaks, if not what its type does.
+    pub protocols: Option<Vec<String>>,
+    pub metadata: Option<Map<String, Value>>,
+    /// How many models it last said it has; `null` if it was not asked or did not say.
+    pub listed_models: Option<usize>,
+    /// When it said so.
+    pub listed_at: Option<String>,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+impl ProviderView {
+    pub fn of(row: &store::Provider, master_key: &MasterKey) -> Self {
+        let masked = |sealed: &String| match master_key.open(row.id, sealed) {
+            Ok(key) => secret::mask(key.expose_secret()),
+            Err(_) => "…".to_owned(),
+        };
+        Self {
+            id: row.id,
+            name: row.name.clone(),
+            r#type: row.kind.clone(),
+            base_url: row.base_url.clone(),
+            api_key: row.api_key.as_ref().map(masked),
+            enabled: row.enabled,
+            priority: row.priority,
+            weight: row.weight,
+            timeout: row.timeout,
+            max_retries: row.max_retries,
+            rate_limit: row.rate_limit,
+            protocols: row.protocols.clone(),
+            metadata: row.metadata.clone(),
+            listed_models: row.listed_models.as_ref().map(Vec::len),
+            listed_at: row.listed_at.map(clock::rfc3339),
+            created_at: clock::rfc3339(row.created_at),
+            updated_at: clock::rfc3339(row.updated_at),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The request log.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    admin::{Operator, input::Params},
+    app::App,
+    clock,
+    http::error::Failure,
+    store::{LogFilter, LogRow},
+};
+
+/// One page of the log, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Logs {
+    /// How many rows the filters let through on all pages.
+    pub total: i64,
+    pub page: i64,
+    pub page_size: i64,
+    pub logs: Vec<LogView>,
+}
+
+/// What became of one request. What is not known is `null`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LogRow)]
+pub struct LogView {
+    pub id: i64,
+    pub request_id: String,
+    pub created_at: String,
+    /// Who answered, or who failed last.
+    pub provider_id: Option<i64>,
+    pub provider_name: Option<String>,
+    pub provider_type: Option<String>,
+    /// As the client named it.
+    pub model: Option<String>,
+    /// As the provider knows it.
+    pub upstream_model: Option<String>,
+    pub endpoint: String,
+    pub method: String,
+    pub status_code: i64,
+    pub stream: bool,
+    pub prompt_tokens: Option<i64>,
+    pub completion_tokens: Option<i64>,
+    pub total_tokens: Option<i64>,
+    pub cached_tokens: Option<i64>,
+    pub cache_write_tokens: Option<i64>,
+    pub reasoning_tokens: Option<i64>,
+    /// US dollars.
+    pub cost: Option<f64>,
+    pub latency_ms: i64,
+    /// Until the first token.
+    pub ttft_ms: Option<i64>,
+    pub attempts: i64,
+    /// `null` if the client got a complete answer.
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    /// Fields that translation had to leave out.
+    pub dropped: Vec<String>,
+    pub key_id: Option<i64>,
+    pub key_name: Option<String>,
+    pub ip_address: Option<String>,
+    pub user_agent: Option<String>,
+}
+
+/// Request log
+///
+/// Filters that are left out let everything through; several must all hold.
+#[utoipa::path(
+    get,
+    path = "/logs",
+    tag = "admin",
+    params(
+        ("page" = Option<i64>, Query, description = "From 1", minimum = 1),
+        ("page_size" = Option<i64>, Query, description = "1 to 100; 50 by default", minimum = 1, maximum = 100),
+        ("status_code" = Option<i64>, Query),
+        ("provider_id" = Option<i64>, Query),
+        ("model" = Option<String>, Query, description = "As the client named it"),
+        ("key" = Option<String>, Query, description = "A key's name or id"),
+        ("from" = Option<String>, Query, description = "The earliest time, as in 2026-01-31T08:00:00Z or 2026-01-31"),
+        ("to" = Option<String>, Query, description = "The first time that is too late"),
+        ("request_id" = Option<String>, Query),
+        ("stream" = Option<bool>, Query),
+        ("q" = Option<String>, Query, description = "Text in names, models, errors, addresses or ids, whatever its case"),
+    ),
+    responses((status = 200, body = Logs)),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(crate) async fn logs(_: Operator, State(app): State<Arc<App>>, params: Params) -> Result<Json<Logs>, Failure> {
+    let page = params.integer("page", 1..=i64::MAX)?.unwrap_or(1);
+    let page_size = params.integer("page_size", 1..=100)?.unwrap_or(50);
+    let filter = LogFilter {
+        status_code: params.integer("status_code", 100..=599)?,
+        provider_id: params.integer("provider_id", 0..=i64::MAX)?,
+        model: params.text("model"),
+        key: params.text("key"),
+        from: params.time("from")?,
+        to: params.time("to")?,
+        request_id: params.text("request_id"),
+        stream: params.flag("stream")?,
+        text: params.text("q"),
+    };
+    app.journal.settle().await;
+    let found = app.store.logs(&filter, page, page_size).await?;
+    Ok(Json(Logs { total: found.total, page, page_size, logs: found.rows.into_iter().map(LogView::from).collect() }))
+}
+
+impl From<LogRow> for LogView {
+    fn from(row: LogRow) -> Self {
+        Self {
+            id: row.id,
+            request_id: row.request_id,
+            created_at: clock::rfc3339(row.created_at),
+            provider_id: row.provider_id,
+            provider_name: row.provider_name,
+            provider_type: row.provider_type,
+            model: row.model,
+            upstream_model: row.upstream_model,
+            endpoint: row.endpoint,
+            method: row.method,
+            status_code: row.status_code,
+            stream: row.stream,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            total_tokens: row.total_tokens,
+            cached_tokens: row.cached_tokens,
+            cache_write_tokens: row.cache_write_tokens,
+            reasoning_tokens: row.reasoning_tokens,
+            cost: row.cost.map(dollars),
+            latency_ms: row.latency_ms,
+            ttft_ms: row.ttft_ms,
+            attempts: row.attempts,
+            error_code: row.error_code,
+            error_message: row.error_message,
+            dropped: row.dropped.iter().flat_map(|paths| paths.split(',')).map(str::to_owned).collect(),
+            key_id: row.key_id,
+            key_name: row.key_name,
+            ip_address: row.ip_address,
+            user_agent: row.user_agent,
+        }
+    }
+}
+
+/// Dollars of nano-dollars.
+pub(super) fn dollars(nano: i64) -> f64 {
+    nano as f64 / 1e9
+}

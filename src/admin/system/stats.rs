@@ -1,0 +1,133 @@
+//! Totals over the request log.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{health::hundredths, logs::dollars};
+use crate::{
+    admin::{Operator, input::Params},
+    app::App,
+    clock,
+    http::error::Failure,
+    store::{self, Tally},
+};
+
+/// What happened in the last hours.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SystemStats {
+    /// How many hours this covers.
+    #[schema(example = 24)]
+    pub hours: i64,
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// How long clients waited for the first token, in milliseconds.
+    pub ttft_ms: Percentiles,
+    /// Log rows since the start that could not be written and are missing here.
+    pub dropped_log_rows: u64,
+    /// Those with traffic, the busiest first.
+    pub providers: Vec<ProviderStats>,
+    pub timestamp: String,
+}
+
+/// Sums over some requests.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Totals {
+    pub total_requests: i64,
+    /// The client got a complete answer.
+    pub successful_requests: i64,
+    pub failed_requests: i64,
+    /// 0..=100; 0 without requests.
+    #[schema(example = 99.5)]
+    pub success_rate: f64,
+    #[schema(example = 234.56)]
+    pub avg_response_time_ms: f64,
+    /// How long whole requests took, in milliseconds.
+    pub response_time_ms: Percentiles,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub total_tokens: i64,
+    /// Prompt tokens that were read from a cache.
+    pub cached_tokens: i64,
+    /// US dollars; requests of unknown cost add nothing.
+    #[schema(example = 20.0)]
+    pub total_cost: f64,
+}
+
+/// One provider's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProviderStats {
+    pub provider_id: i64,
+    #[schema(example = "openai-primary")]
+    pub provider_name: String,
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// Values that half, 95 % and 99 % of the requests stay at or below.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Percentiles {
+    pub p50: Option<i64>,
+    pub p95: Option<i64>,
+    pub p99: Option<i64>,
+}
+
+/// Statistics
+#[utoipa::path(
+    get,
+    path = "/stats",
+    tag = "admin",
+    params(("hours" = Option<i64>, Query, description = "How far back, 1 to 168; 24 by default", minimum = 1, maximum = 168)),
+    responses((status = 200, body = SystemStats)),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(crate) async fn stats(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    params: Params,
+) -> Result<Json<SystemStats>, Failure> {
+    let hours = params.integer("hours", 1..=168)?.unwrap_or(24);
+    let now = clock::now_micros();
+    app.journal.settle().await;
+    let stats = app.store.stats(now - hours * 3_600_000_000).await?;
+    let provider = |share: &store::ProviderStats| ProviderStats {
+        provider_id: share.provider_id,
+        provider_name: share.provider_name.clone(),
+        totals: Totals::of(&share.tally, share.latency_ms),
+    };
+    Ok(Json(SystemStats {
+        hours,
+        totals: Totals::of(&stats.total, stats.latency_ms),
+        ttft_ms: stats.ttft_ms.into(),
+        dropped_log_rows: app.journal.dropped(),
+        providers: stats.providers.iter().map(provider).collect(),
+        timestamp: clock::rfc3339(now),
+    }))
+}
+
+impl Totals {
+    fn of(tally: &Tally, latency: store::Percentiles) -> Self {
+        let of_all = |amount: i64| if tally.requests == 0 { 0.0 } else { amount as f64 / tally.requests as f64 };
+        Self {
+            total_requests: tally.requests,
+            successful_requests: tally.succeeded,
+            failed_requests: tally.requests - tally.succeeded,
+            success_rate: hundredths(of_all(tally.succeeded) * 100.0),
+            avg_response_time_ms: hundredths(of_all(tally.latency_ms)),
+            response_time_ms: latency.into(),
+            prompt_tokens: tally.prompt_tokens,
+            completion_tokens: tally.completion_tokens,
+            total_tokens: tally.total_tokens,
+            cached_tokens: tally.cached_tokens,
+            total_cost: dollars(tally.cost),
+        }
+    }
+}
+
+impl From<store::Percentiles> for Percentiles {
+    fn from(store::Percentiles { p50, p95, p99 }: store::Percentiles) -> Self {
+        Self { p50, p95, p99 }
+    }
+}
