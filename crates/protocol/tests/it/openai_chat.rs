@@ -3,7 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use llm_protocol::{
-    Envelope, ErrorContext, Inbound, Outbound, Served, Target,
+    Envelope, ErrorContext, Inbound, Outbound, Served, StreamDecoder, Target,
+    anthropic::Anthropic,
+    gemini::Gemini,
     ir::{ApiError, ErrorKind, Event, FinishReason, Grammar, Losses, Part, Response},
     models::Models,
     openai_chat::OpenAiChat,
@@ -31,6 +33,11 @@ impl Fixture {
 
 /// All recordings of this protocol; `None`, and a word about it, where there are none.
 fn fixtures() -> Option<Vec<Fixture>> {
+    recorded("chat")
+}
+
+/// All recordings of `wire`.
+fn recorded(wire: &str) -> Option<Vec<Fixture>> {
     let Some(folder) = std::env::var_os("CONFORMANCE_FIXTURES").map(PathBuf::from) else {
         eprintln!("skipped: CONFORMANCE_FIXTURES is not set");
         return None;
@@ -39,7 +46,7 @@ fn fixtures() -> Option<Vec<Fixture>> {
     for part in ["public", "documented"] {
         let index: Value = serde_json::from_slice(&fs::read(folder.join(part).join("index.json")).unwrap()).unwrap();
         let rows = index.as_array().or_else(|| index["fixtures"].as_array()).unwrap().clone();
-        for row in rows.iter().filter(|row| row["wire"] == "chat") {
+        for row in rows.iter().filter(|row| row["wire"] == wire) {
             let file = folder.join(part).join(row["file"].as_str().unwrap());
             found.push(fixture(&serde_json::from_slice(&fs::read(file).unwrap()).unwrap()));
         }
@@ -76,7 +83,10 @@ fn frames(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<Frame> {
 
 /// Decodes a whole stream; the events are those that came before an error.
 fn decode(frames: &[Frame]) -> (Vec<Event>, Option<ApiError>) {
-    let mut decoder = OpenAiChat.decoder();
+    decode_by(OpenAiChat.decoder(), frames)
+}
+
+fn decode_by(mut decoder: Box<dyn StreamDecoder>, frames: &[Frame]) -> (Vec<Event>, Option<ApiError>) {
     let mut events = Vec::new();
     for frame in frames {
         if let Err(error) = decoder.push(frame, &mut events) {
@@ -133,7 +143,7 @@ fn differences(response: &Response, expect: &Value) -> Vec<String> {
     }
     for (call, theirs) in calls.iter().zip(theirs) {
         same("name", call.name.as_str().into(), &theirs["name"]);
-        if theirs["id"] != "" {
+        if theirs["id"].as_str().is_some_and(|id| !id.is_empty()) {
             same("id", call.id.as_str().into(), &theirs["id"]);
         }
         assert!(!call.id.is_empty());
@@ -295,6 +305,53 @@ fn an_answer_that_is_written_and_read_again_says_the_same() {
         assert_eq!(before.outputs.len(), after.outputs.len(), "{}", fixture.id);
         let wrong = differences(&after, &fixture.expect);
         assert!(wrong.is_empty(), "{}: {wrong:?}", fixture.id);
+    }
+}
+
+#[test]
+fn answers_of_other_protocols_reach_chat_clients_whole() {
+    for (wire, upstream) in [("anthropic", &Anthropic as &dyn Outbound), ("gemini", &Gemini)] {
+        let Some(fixtures) = recorded(wire) else { return };
+        let (mut told, mut misses) = (0, Vec::new());
+        // What these expect counts each piece of a call as a call.
+        let counted = |fixture: &&Fixture| !fixture.id.contains("partial-args");
+        for fixture in fixtures.iter().filter(|fixture| fixture.status == 200).filter(counted) {
+            let back = if fixture.stream {
+                let (events, None) = decode_by(upstream.decoder(), &frames([&fixture.body])) else { continue };
+                let back = around(&events, true);
+                check_grammar(&fixture.id, &back);
+                Response::fold(&back)
+            } else {
+                let Ok(response) = upstream.decode_response(&fixture.body) else { continue };
+                let body = OpenAiChat.encode_response(&response, &envelope(false, false), &served());
+                OpenAiChat.decode_response(&body).unwrap()
+            };
+            told += 1;
+            let mut wrong = differences(&back, &fixture.expect);
+            // An explanation that stands beside a refusal elsewhere is the refusal's text here.
+            wrong.retain(|difference| !difference.starts_with("refusal: "));
+            if !wrong.is_empty() {
+                misses.push(format!("{}: {}", fixture.id, wrong.join("; ")));
+            }
+        }
+        report(&format!("{wire} to chat"), told, &misses);
+    }
+}
+
+#[test]
+fn recorded_requests_can_be_said_to_every_upstream() {
+    let Some(fixtures) = fixtures() else { return };
+    let models = Models::builtin();
+    for (upstream, model) in
+        [(&Anthropic as &dyn Outbound, "claude-opus-5"), (&Gemini, "gemini-3-pro"), (&OpenAiChat, "gpt-5")]
+    {
+        for fixture in fixtures.iter().filter(|fixture| fixture.request.is_object()) {
+            let Ok(request) = OpenAiChat.decode_request(fixture.request.to_string().as_bytes()) else { continue };
+            let rules = models.rules(upstream.id(), model);
+            let mut losses = Losses::default();
+            let body = upstream.encode_request(&request, Target { model, rules: &rules }, &mut losses);
+            assert!(serde_json::from_slice::<Value>(&body).unwrap().is_object(), "{}", fixture.id);
+        }
     }
 }
 

@@ -12,6 +12,11 @@ mod response;
 mod tools;
 mod validate;
 
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod stream_tests;
+
 pub use encoder::Encoder;
 pub use error::encode_error;
 pub use passthrough::Filter;

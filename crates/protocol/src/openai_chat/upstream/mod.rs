@@ -11,6 +11,11 @@ mod request;
 mod response;
 mod stream;
 
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod stream_tests;
+
 pub use adapt::adapt_request;
 pub use error::decode_error;
 pub use request::encode_request;
