@@ -33,7 +33,7 @@ struct Options {
     /// Rounds per scenario; medians are reported [default: 5, quick: 3].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Seconds of load per round and proxy [default: 2, quick: 0.5].
+    /// Seconds of load per round and proxy [default: 1.5, quick: 0.5].
     #[arg(long)]
     seconds: Option<f64>,
     /// Only these scenarios.

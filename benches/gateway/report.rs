@@ -45,17 +45,20 @@ impl Row {
 
     /// A line of the table: direct, pass-through, gateway, and the last two as a ratio.
     fn line(&self, f: &mut fmt::Formatter<'_>, name: &str, measure: impl Fn(&Round) -> f64) -> fmt::Result {
-        let [direct, pass_through, gateway] = self.medians(&measure);
-        let ratio = gateway / pass_through;
-        writeln!(f, "| {name} | {} | {} | {} | {ratio:.2} |", number(direct), number(pass_through), number(gateway))
+        let [direct, proxies @ ..] = self.medians(measure);
+        cells(f, name, Some(direct), proxies)
+    }
+
+    /// The same of what only proxies have.
+    fn proxies(&self, f: &mut fmt::Formatter<'_>, name: &str, measure: impl Fn(&Round) -> f64) -> fmt::Result {
+        let [_, proxies @ ..] = self.medians(measure);
+        cells(f, name, None, proxies)
     }
 
     /// The same of what a proxy adds to the upstream's own figure.
     fn added(&self, f: &mut fmt::Formatter<'_>, name: &str, measure: impl Fn(&Round) -> f64) -> fmt::Result {
-        let [direct, pass_through, gateway] = self.medians(&measure);
-        let (pass_through, gateway) = (pass_through - direct, gateway - direct);
-        let ratio = gateway / pass_through;
-        writeln!(f, "| {name} | | {} | {} | {ratio:.2} |", number(pass_through), number(gateway))
+        let [direct, proxies @ ..] = self.medians(measure);
+        cells(f, name, None, proxies.map(|proxy| proxy - direct))
     }
 
     fn medians(&self, measure: impl Fn(&Round) -> f64) -> [f64; 3] {
@@ -72,12 +75,23 @@ impl fmt::Display for Row {
         if self.scenario.streams() {
             self.line(f, "streamed chunks/s", |round| round.requests_per_second * CHUNKS as f64)?;
         }
-        self.line(f, "CPU seconds per 1,000 requests", |round| round.cpu_seconds_per_1000)?;
+        self.proxies(f, "CPU seconds per 1,000 requests", |round| round.cpu_seconds_per_1000)?;
         self.line(f, "latency p50, µs", |round| round.p50)?;
         self.line(f, "latency p99, µs", |round| round.p99)?;
         self.added(f, "added to p50, µs", |round| round.p50)?;
         self.added(f, "added to p99, µs", |round| round.p99)
     }
+}
+
+fn cells(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    direct: Option<f64>,
+    [pass_through, gateway]: [f64; 2],
+) -> fmt::Result {
+    let direct = direct.map(number).unwrap_or_default();
+    let ratio = gateway / pass_through;
+    writeln!(f, "| {name} | {direct} | {} | {} | {ratio:.2} |", number(pass_through), number(gateway))
 }
 
 /// Resident memory before and after all rounds, in MiB: the pass-through's, the gateway's.

@@ -28,7 +28,7 @@ pub struct Round {
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 }).max(1);
-    let seconds = options.seconds.unwrap_or(if options.quick { 0.5 } else { 2.0 });
+    let seconds = options.seconds.unwrap_or(if options.quick { 0.5 } else { 1.5 });
     let scenarios = if options.only.is_empty() { Scenario::ALL.to_vec() } else { options.only.clone() };
     let program = options.gateway.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_llm-orchestrator")));
     let program = program.canonicalize().with_context(|| format!("no gateway at {}", program.display()))?;
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         parts.round(scenario, &pass_through, seconds.min(0.5))?;
         asked += parts.round(scenario, &gateway.server, seconds.min(0.5))?.requests;
         for _ in 0..rounds {
-            row.direct.push(parts.round(scenario, &upstream, seconds.min(1.0))?);
+            row.direct.push(parts.round(scenario, &upstream, seconds.min(0.5))?);
             row.pass_through.push(parts.round(scenario, &pass_through, seconds)?);
             row.gateway.push(parts.round(scenario, &gateway.server, seconds)?);
         }

@@ -18,13 +18,13 @@ def raises(kind, **given):
         try:
             act()
         except openai.error.OpenAIError as error:
-            assert type(error) is kind, (type(error), error)
-            assert str(error), error
-            assert error.headers.get("X-Request-ID"), error.headers
+            raised = error
         else:
             raise AssertionError(f"{kind.__name__} was not raised")
-    print(f"{kind.__name__}: {error}")
-    return error
+        assert type(raised) is kind, (type(raised), raised)
+        assert str(raised) and raised.headers.get("X-Request-ID"), (raised, raised.headers)
+    print(f"{kind.__name__}: {raised}")
+    return raised
 
 
 raises(AuthenticationError, api_key="sk-wrong")

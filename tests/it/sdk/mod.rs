@@ -16,6 +16,8 @@ struct World {
     primary: Upstream,
     anthropic: Upstream,
     gemini: Upstream,
+    /// Dropped, they would stop answering.
+    _others: [Upstream; 3],
 }
 
 impl World {
@@ -37,7 +39,7 @@ impl World {
         gateway.provider("gemini", "gemini", &gemini, json!({})).await;
         gateway.provider("busy", "openai", &busy, json!({})).await;
         gateway.provider("broken", "openai", &broken, json!({})).await;
-        Self { gateway, primary, anthropic, gemini }
+        Self { gateway, primary, anthropic, gemini, _others: [backup, busy, broken] }
     }
 
     fn upstream(&self, dialect: Dialect) -> &Upstream {
