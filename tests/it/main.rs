@@ -8,6 +8,7 @@ mod conformance;
 mod gateway;
 mod middleware;
 mod resilience;
+mod sdk;
 mod server;
 mod store;
 mod support;
