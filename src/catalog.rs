@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use llm_protocol::{ProtocolId, models::matches};
+use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     limits::Subject,
     pricing::Price,
     providers::{self, Kind},
-    secret::{KeyHash, MasterKey},
+    secret::{self, KeyHash, MasterKey},
     store::{self, Snapshot},
 };
 
@@ -119,6 +119,14 @@ impl Caller {
 }
 
 impl Provider {
+    /// The same error without the provider's key, should the provider have repeated it.
+    pub fn discreet(&self, error: ApiError) -> ApiError {
+        match &self.key {
+            Some(key) => ApiError { message: secret::conceal(&error.message, key), ..error },
+            None => error,
+        }
+    }
+
     /// Whether it serves a model that nobody associated it with.
     pub fn serves(&self, model: &str) -> bool {
         if self.associated {

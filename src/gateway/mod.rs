@@ -171,7 +171,9 @@ async fn drive(
         record.attempt(&target);
         let (until, own) = attempt_deadline(asked, &target, deadline);
         let sent = match within_rate(app, &target) {
-            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await,
+            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until)
+                .await
+                .map_err(|error| target.provider.discreet(error)),
             Err(error) => Err(error),
         };
         match sent {
