@@ -24,6 +24,9 @@ pub use self::drain::DrainReport;
 use self::{connection::Connections, drain::Drain};
 use crate::config::ServerConfig;
 
+/// How long streams that are cut have to get their last event out.
+const LAST_EVENTS: Duration = Duration::from_millis(400);
+
 /// What connections that were told to end get before the report goes out without them.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -62,7 +65,8 @@ pub async fn serve(
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(config.shutdown_grace, tasks.wait()).await.is_err() {
+    // Streams that are cut when the grace period is over still have to say so.
+    if tokio::time::timeout(config.shutdown_grace + LAST_EVENTS, tasks.wait()).await.is_err() {
         drain.end.cancel();
         // The tasks only have to be polled once more; a stuck one must not keep the process from ending.
         let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
