@@ -40,7 +40,9 @@ async fn the_upstream_is_let_go(gateway: &Gateway, a: &Upstream, left: Instant, 
     let closed = a.last().closed().await;
     let took = closed.saturating_duration_since(left);
     assert!(took < SOON, "{case}: the upstream was held for {took:?}");
-    gateway.assert_row(json!({"error_code": "client_closed", "attempts": 1, "provider_name": "a"})).await;
+    gateway
+        .assert_row(json!({"status_code": 499, "error_code": "client_closed", "attempts": 1, "provider_name": "a"}))
+        .await;
 }
 
 #[tokio::test]
@@ -116,7 +118,7 @@ async fn a_client_that_leaves_while_a_retry_is_waited_for_ends_the_request() {
     a.call(1).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(raw);
-    gateway.assert_row(json!({"error_code": "client_closed", "attempts": 1})).await;
+    gateway.assert_row(json!({"status_code": 499, "error_code": "client_closed", "attempts": 1})).await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(a.calls(), 1, "nobody is asked for a client that left");
 }

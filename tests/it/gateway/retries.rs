@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::stage;
-use crate::support::{Script, gateway::question};
+use crate::support::{Gateway, Script, Upstream, gateway::question};
 
 fn with(mut body: Value, more: Value) -> Value {
     for (key, value) in more.as_object().into_iter().flatten() {
@@ -37,10 +37,9 @@ async fn a_retry_count_of_zero_is_exactly_one_attempt() {
 
 #[tokio::test]
 async fn without_a_retry_count_the_providers_own_holds() {
-    let (gateway, [a]) = stage(&[]).await;
-    let id = gateway.admin_get("/admin/providers").await[0]["id"].clone();
-    let reply = gateway.admin("PATCH", &format!("/admin/providers/{id}"), json!({"max_retries": 1})).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    let gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    gateway.provider("a", "openai", &a, json!({"max_retries": 1})).await;
     a.always(Script::error(500, "Oops"));
     gateway.ask("gpt-4o").await.assert_error(502, "upstream_error");
     assert_eq!(a.calls(), 2);
@@ -123,7 +122,7 @@ async fn a_refused_provider_key_is_a_bad_gateway_and_never_the_callers_fault() {
         assert_eq!(reply.error()["details"]["reason"], "auth");
         assert!(!reply.text().contains("sk-of-a"), "no key leaks: {}", reply.text());
         assert_eq!(a.calls(), 1, "a key that was refused is refused again");
-        let row = gateway.assert_row(json!({"status_code": 502, "error_code": "upstream_error", "attempts": 1})).await;
+        let row = gateway.assert_row(json!({"status_code": 502, "error_code": "auth", "attempts": 1})).await;
         assert!(!row.to_string().contains("sk-of-a"), "{row}");
         assert!(!gateway.output().contains("sk-of-a"), "{}", gateway.output());
     }

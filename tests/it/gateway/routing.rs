@@ -225,7 +225,7 @@ async fn fields_that_make_no_sense_are_refused_by_name() {
     for (field, values) in [
         ("provider", vec![json!(1), json!(["a"]), json!("")]),
         ("fallback_providers", vec![json!("a"), json!([1]), json!({"a": 1})]),
-        ("timeout", vec![json!(0), json!(0.5), json!(-1), json!("10"), json!(1e9)]),
+        ("timeout", vec![json!(0), json!(0.5), json!(-1), json!("10")]),
         ("retry_count", vec![json!(-1), json!(6), json!(1.5), json!("1")]),
     ] {
         for value in values {
