@@ -298,18 +298,19 @@ async fn a_request_without_a_host_or_with_two_is_refused() {
 }
 
 #[tokio::test]
-async fn an_ambiguous_length_is_refused() {
+async fn a_request_with_two_lengths_is_refused_or_read_by_its_chunks_alone() {
     let (gateway, [a]) = stage(&[]).await;
     let body = question("gpt-4o").to_string();
+    let hidden = String::from_utf8(request(false)).unwrap();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
-        body.len(),
-        body.len()
+         Content-Type: application/json\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
+    let both = body.len() + hidden.len();
+    let chunks = format!("{both:x}\r\n{body}{hidden}\r\n0\r\n\r\n");
     let mut raw = Raw::connect(gateway.address()).await;
-    raw.send(head.as_bytes()).await;
-    assert_eq!(raw.reply().await.status, 400);
+    raw.send(format!("{head}{chunks}").as_bytes()).await;
+    assert_eq!(raw.reply().await.status, 400, "what is hidden in the chunks is not a request");
     assert_eq!(a.calls(), 0);
 }
 

@@ -20,6 +20,7 @@ async fn ask(gateway: &Gateway, model: &str, more: Value) -> Reply {
 async fn mixed() -> (Gateway, [Upstream; 3]) {
     let gateway = Gateway::start().await;
     let upstreams = [Upstream::start("open").await, Upstream::start("claude").await, Upstream::start("gem").await];
+    upstreams[0].lists(&["gpt-4o", "o3-mini"]);
     for (upstream, dialect) in upstreams.iter().zip(Dialect::ALL) {
         gateway.provider(upstream.name(), dialect.kind(), upstream, json!({"max_retries": 0})).await;
     }

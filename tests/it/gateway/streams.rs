@@ -65,7 +65,7 @@ async fn an_error_event_after_content_reaches_the_client_as_an_error_event() {
     for dialect in [Dialect::Anthropic, Dialect::Gemini] {
         let mut frames = dialect.begun(&["Hel", "lo"]);
         frames.push(dialect.error_event());
-        breaks_off(dialect, Script::sse(&frames), 503, "overloaded").await;
+        breaks_off(dialect, Script::sse(&frames), 503, "service_unavailable").await;
     }
 }
 
@@ -126,9 +126,17 @@ async fn a_stream_that_ends_with_its_connection_arrives() {
 
 #[tokio::test]
 async fn a_stream_without_the_done_mark_but_with_a_reason_is_complete() {
+    let (gateway, [a]) = stage(&[]).await;
     let mut frames = Dialect::OpenAi.stream(&["Hello"]);
     assert_eq!(frames.pop().as_deref(), Some("data: [DONE]\n\n"));
-    arrives(Dialect::OpenAi, Script::sse(&frames), "Hello").await;
+    a.always(Script::sse(&frames));
+    let reply = gateway.ask_stream("gpt-4o").await;
+    assert_eq!(reply.assert_ok().content(), "Hello");
+    assert_eq!(reply.stream_error(), Value::Null);
+    assert!(reply.complete);
+    gateway
+        .assert_row(json!({"status_code": 200, "error_code": null, "prompt_tokens": 11, "completion_tokens": 7}))
+        .await;
 }
 
 #[tokio::test]
