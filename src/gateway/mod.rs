@@ -187,6 +187,7 @@ async fn drive(
                 });
             }
             Err(error) => {
+                let error = provider.conceal(error);
                 blame(&target, permit, &error, own);
                 tracing::debug!(provider = %target.provider.name, error = %error, reason = error.reason, "An attempt at {} failed", target.provider.name);
                 if verdict(&error) == Verdict::GiveUp {
