@@ -66,7 +66,6 @@ pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<ModelObject,
     let wish = Wish { model: id.to_owned(), ..Wish::default() };
     let missing = || ApiError {
         param: Some("model".into()),
-        code: Some("model_not_found".into()),
         ..ApiError::new(ErrorKind::NotFound, format!("no provider serves the model `{id}`"))
     };
     if !caller.may_use(id) {

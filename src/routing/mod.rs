@@ -71,7 +71,6 @@ pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
             Some(selector) => ApiError::new(ErrorKind::Unavailable, format!("provider `{selector}` is switched off")),
             None => ApiError {
                 param: Some("model".into()),
-                code: Some("model_not_found".into()),
                 ..ApiError::new(ErrorKind::NotFound, format!("no provider serves the model `{model}`"))
             },
         });

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod admin;
+mod cli;
 mod config;
 mod conformance;
 mod gateway;
 mod middleware;
 mod resilience;
+mod sdk;
 mod server;
 mod store;
 mod support;

@@ -73,14 +73,17 @@ pub async fn serve(
 /// The next connection, once there is room for it. Clients beyond the limit wait in the kernel's queue.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-    let mut pause = Duration::from_millis(20);
+    let (mut pause, mut told) = (Duration::from_millis(20), false);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
                 // Mostly "too many open files". It lasts until some connection ends, and asking at once would spin.
-                tracing::warn!(%error, "Cannot accept connections, trying again in {} ms", pause.as_millis());
+                if !told {
+                    tracing::warn!(%error, "Cannot accept connections now, trying again until it works");
+                    told = true;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }

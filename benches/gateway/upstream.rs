@@ -1,0 +1,50 @@
+//! A provider on this machine: it answers at once, with what it always answers.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response,
+    body::{Frame, Incoming},
+    service::service_fn,
+};
+
+use crate::{block_on, canned, exchange};
+
+struct Answers {
+    whole: Bytes,
+    stream: Vec<Bytes>,
+}
+
+/// Serves until it is killed.
+pub fn run() -> anyhow::Result<()> {
+    let answers = Arc::new(Answers { whole: canned::whole(), stream: canned::stream() });
+    block_on(exchange::serve(move || {
+        let answers = Arc::clone(&answers);
+        service_fn(move |request| answer(Arc::clone(&answers), request))
+    }))
+}
+
+async fn answer(
+    answers: Arc<Answers>,
+    request: Request<Incoming>,
+) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    if request.method() == Method::GET {
+        let models = Bytes::from_static(br#"{"object":"list","data":[{"id":"gpt-4o-mini","object":"model"}]}"#);
+        return Ok(reply("application/json", Full::new(models).boxed()));
+    }
+    let body = request.into_body().collect().await?.to_bytes();
+    if !canned::asks_for_stream(&body) {
+        return Ok(reply("application/json", Full::new(answers.whole.clone()).boxed()));
+    }
+    let events = answers.stream.clone().into_iter().map(|event| Ok(Frame::data(event)));
+    Ok(reply("text/event-stream", BodyExt::boxed(StreamBody::new(stream::iter(events)))))
+}
+
+fn reply(kind: &'static str, body: BoxBody<Bytes, Infallible>) -> Response<BoxBody<Bytes, Infallible>> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert("content-type", kind.parse().expect("a media type is a header value"));
+    response
+}

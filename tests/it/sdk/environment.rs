@@ -1,0 +1,137 @@
+//! What a script needs installed: made once below `target/sdk`, and made anew when what is asked for changes.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A script that takes longer hangs.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+
+/// A way to run scripts, and what must be installed for it.
+pub struct Needs {
+    name: &'static str,
+    /// Runs the scripts; below the environment's folder if that has one.
+    program: &'static str,
+    /// Does it from an empty folder.
+    install: &'static str,
+}
+
+/// The SDK of today. Versions are exact, so that a release elsewhere breaks nobody's build here.
+pub const PYTHON: Needs = Needs {
+    name: "python",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet openai==3.54.0",
+};
+
+/// The last SDK before its interface was made anew, which many programs still use.
+pub const PYTHON_LEGACY: Needs = Needs {
+    name: "python-legacy",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet openai==0.28.1 tenacity==9.1.2",
+};
+
+pub const NODE: Needs = Needs {
+    name: "node",
+    program: "node",
+    install: "npm install --silent --no-audit --no-fund --prefix . openai@7.57.0 && test -d node_modules/openai",
+};
+
+pub const SYSTEM: Needs = Needs { name: "system", program: "bash", install: "curl --version && jq --version" };
+
+/// An installed way to run scripts.
+pub struct Environment {
+    folder: PathBuf,
+    program: &'static str,
+}
+
+impl Environment {
+    /// Installs what is needed unless it is there. `None` says that it cannot be had here, which fails on CI.
+    pub async fn prepare(needs: &'static Needs) -> Option<Self> {
+        let prepared = tokio::task::spawn_blocking(move || install(needs)).await.expect("installing does not panic");
+        match prepared {
+            Ok(folder) => Some(Self { folder, program: needs.program }),
+            Err(reason) => {
+                let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+                assert!(!ci, "{} cannot be prepared: {reason}", needs.name);
+                eprintln!("\n*** SKIPPED, NOTHING WAS TESTED: {} cannot be prepared: {reason}\n", needs.name);
+                None
+            }
+        }
+    }
+
+    /// Runs a script of this folder and fails the test unless it succeeds.
+    pub async fn run(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk").join(script);
+        let source = source.canonicalize().expect("the script is part of the repository");
+        // Node looks for packages beside the script.
+        let path = if self.program == NODE.program { self.beside_packages(&source) } else { source };
+        let own = self.folder.join(self.program);
+        let mut command = Command::new(if own.exists() { own } else { self.program.into() });
+        command.arg(&path).args(arguments).envs(settings.iter().copied()).env("PYTHONUNBUFFERED", "1");
+        for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        let (status, said) = tokio::task::spawn_blocking(|| run(command)).await.expect("running does not panic");
+        assert!(status.is_some_and(|status| status.success()), "{script} {arguments:?}: {status:?}\n{said}");
+        println!("{script} {arguments:?}\n{said}");
+    }
+
+    fn beside_packages(&self, source: &Path) -> PathBuf {
+        let name = source.file_name().expect("a script has a name");
+        let copy = self.folder.join(format!("{}-{}", std::process::id(), name.to_string_lossy()));
+        fs::copy(source, &copy).expect("the environment's folder can be written");
+        copy
+    }
+}
+
+/// Runs a program to its end and returns what it said; without a status if it had to be killed.
+fn run(mut command: Command) -> (Option<ExitStatus>, String) {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe can be made");
+    command.stdin(Stdio::null()).stdout(writer.try_clone().expect("a pipe can be shared")).stderr(writer);
+    let mut child = command.spawn().expect("the program starts");
+    // The command holds the pipe's other end, which must close for the reader to end.
+    drop(command);
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        reader.read_to_string(&mut said).ok();
+        said
+    });
+    let deadline = Instant::now() + LONGEST_RUN;
+    let status = loop {
+        match child.try_wait().expect("a child can be waited for") {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            status => break status,
+        }
+    };
+    child.kill().ok();
+    child.wait().ok();
+    (status, said.join().expect("reading does not panic"))
+}
+
+/// Makes the environment's folder, one process at a time, and says where it is.
+fn install(needs: &Needs) -> Result<PathBuf, String> {
+    let say = |error: std::io::Error| error.to_string();
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sdk");
+    fs::create_dir_all(&parent).map_err(say)?;
+    let lock = File::create(parent.join(format!("{}.lock", needs.name))).map_err(say)?;
+    lock.lock().map_err(say)?;
+    let folder = parent.join(needs.name);
+    let done = folder.join("installed");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == needs.install) {
+        return Ok(folder);
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(say)?;
+    }
+    fs::create_dir_all(&folder).map_err(say)?;
+    let output = Command::new("sh").args(["-c", needs.install]).current_dir(&folder).output().map_err(say)?;
+    if !output.status.success() {
+        return Err(format!("`{}`: {}", needs.install, String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    fs::write(&done, needs.install).map_err(say)?;
+    Ok(folder)
+}

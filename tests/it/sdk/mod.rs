@@ -1,0 +1,142 @@
+//! The SDKs that people use, as they come from their registries, against the whole program.
+//!
+//! The scripts beside this file and in `examples/` check what they get; the tests here prepare what they will meet.
+
+mod answers;
+mod environment;
+
+use serde_json::json;
+
+use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream};
+use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, SYSTEM};
+
+/// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
+struct World {
+    gateway: Gateway,
+    primary: Upstream,
+    anthropic: Upstream,
+    gemini: Upstream,
+    /// Dropped, they would stop answering.
+    _others: [Upstream; 3],
+}
+
+impl World {
+    async fn start() -> Self {
+        let gateway = Gateway::with(&[("HEALTH_CHECK_ENABLED", "false")]).await;
+        let primary = Upstream::start("openai-primary").await;
+        let backup = Upstream::start("openai-backup").await;
+        let anthropic = Upstream::start("anthropic").await;
+        let gemini = Upstream::start("gemini").await;
+        let busy = Upstream::start("busy").await;
+        let broken = Upstream::start("broken").await;
+        primary.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
+        backup.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
+        busy.lists(&["busy-model"]).always(Script::error(429, "Rate limit reached"));
+        broken.lists(&["broken-model"]).always(Script::error(500, "The server had an error"));
+        gateway.provider("openai-primary", "openai", &primary, json!({"priority": 200})).await;
+        gateway.provider("openai-backup", "openai", &backup, json!({})).await;
+        gateway.provider("anthropic", "anthropic", &anthropic, json!({})).await;
+        gateway.provider("gemini", "gemini", &gemini, json!({})).await;
+        gateway.provider("busy", "openai", &busy, json!({})).await;
+        gateway.provider("broken", "openai", &broken, json!({})).await;
+        Self { gateway, primary, anthropic, gemini, _others: [backup, busy, broken] }
+    }
+
+    fn upstream(&self, dialect: Dialect) -> &Upstream {
+        match dialect {
+            Dialect::OpenAi => &self.primary,
+            Dialect::Anthropic => &self.anthropic,
+            Dialect::Gemini => &self.gemini,
+        }
+    }
+
+    /// Runs a script to its end; it fails the test by failing.
+    async fn run(&self, environment: &Environment, script: &str, arguments: &[&str]) {
+        let root = format!("http://{}", self.gateway.address());
+        let base = format!("{root}/v1");
+        let settings = [
+            ("GATEWAY_URL", root.as_str()),
+            ("ADMIN_KEY", ADMIN_KEY),
+            ("OPENAI_BASE_URL", &base),
+            ("OPENAI_API_BASE", &base),
+            ("OPENAI_API_KEY", API_KEY),
+        ];
+        environment.run(script, arguments, &settings).await;
+    }
+}
+
+const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini];
+
+/// A question of each kind to a provider of each type: whole, streamed, with a tool (whole and streamed), by schema.
+async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
+    let world = World::start().await;
+    let [chat, tools, schema] = scripts;
+    for dialect in DIALECTS {
+        let (upstream, model) = (world.upstream(dialect), dialect.model());
+        world.run(environment, chat, &[model, upstream.name()]).await;
+        for streamed in [false, true] {
+            upstream.next(answers::tool_call(dialect, streamed));
+            let mode = if streamed { "streamed" } else { "whole" };
+            world.run(environment, tools, &[model, upstream.name(), mode]).await;
+            let asked = String::from_utf8(upstream.last().body).expect("the gateway sends UTF-8");
+            assert!(asked.contains("18 degrees in Paris"), "{dialect:?} got no result of the tool: {asked}");
+        }
+        upstream.next(Script::json(200, &dialect.whole(answers::STRUCTURED)));
+        world.run(environment, schema, &[model]).await;
+        let asked = String::from_utf8(upstream.last().body).expect("the gateway sends UTF-8");
+        assert!(asked.contains("participants"), "{dialect:?} got no schema: {asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_python_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&PYTHON).await else { return };
+    asks_every_provider(&environment, ["python_chat.py", "python_tools.py", "python_schema.py"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_python_sdk_routes_lists_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&PYTHON).await else { return };
+    World::start().await.run(&environment, "python_extras.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_node_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&NODE).await else { return };
+    asks_every_provider(&environment, ["node_chat.mjs", "node_tools.mjs", "node_schema.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_python_sdk_chats_streams_batches_and_falls_back() {
+    let Some(environment) = Environment::prepare(&PYTHON_LEGACY).await else { return };
+    let world = World::start().await;
+    for dialect in DIALECTS {
+        world.run(&environment, "legacy_chat.py", &[dialect.model(), world.upstream(dialect).name()]).await;
+    }
+    world.primary.always(Script::error(503, "Overloaded"));
+    world.run(&environment, "legacy_fallback.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_python_sdk_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&PYTHON_LEGACY).await else { return };
+    World::start().await.run(&environment, "legacy_errors.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_works_the_public_and_the_admin_api() {
+    let Some(environment) = Environment::prepare(&SYSTEM).await else { return };
+    World::start().await.run(&environment, "curl.sh", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_run() {
+    let world = World::start().await;
+    let examples =
+        [(&SYSTEM, "chat.sh"), (&PYTHON, "chat.py"), (&PYTHON_LEGACY, "chat_legacy.py"), (&NODE, "chat.mjs")];
+    for (needs, script) in examples {
+        if let Some(environment) = Environment::prepare(needs).await {
+            world.run(&environment, &format!("../../../examples/{script}"), &[]).await;
+        }
+    }
+}
