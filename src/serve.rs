@@ -28,7 +28,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();
-    let serving = server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone());
+    let serving =
+        server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone(), app.last_call.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,

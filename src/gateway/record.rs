@@ -7,6 +7,7 @@ use llm_protocol::{
     ir::{ApiError, Event, Losses, Usage},
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
@@ -115,6 +116,11 @@ impl Record {
 
     pub fn began(&self) -> Instant {
         self.inner.as_ref().map_or_else(Instant::now, |inner| inner.began)
+    }
+
+    /// Cancelled when the request has to end, finished or not.
+    pub fn last_call(&self) -> CancellationToken {
+        self.inner.as_ref().map_or_else(CancellationToken::new, |inner| inner.app.last_call.clone())
     }
 
     pub fn request_id(&self) -> &str {

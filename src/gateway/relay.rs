@@ -11,9 +11,11 @@ use llm_protocol::{
     ir::{ApiError, CustomCalls, ErrorKind, Event},
 };
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     record::Record,
+    routes::stopping,
     stream::{Step, Upstream},
 };
 use crate::{
@@ -53,6 +55,7 @@ pub struct Relay {
     told: Instant,
     served_by: Arc<str>,
     permit: Option<Permit>,
+    last_call: CancellationToken,
     record: Record,
 }
 
@@ -75,6 +78,7 @@ impl Relay {
             told: Instant::now(),
             served_by,
             permit: Some(permit),
+            last_call: record.last_call(),
             record,
         }
     }
@@ -98,7 +102,14 @@ impl Relay {
             }
             let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
             let keep_alive = self.told + self.deadlines.keep_alive;
-            match timeout_at(deadline.min(keep_alive), self.upstream.next()).await {
+            let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
+            let Some(step) = self.last_call.run_until_cancelled(step).await else {
+                // Nobody upstream is to blame.
+                self.permit = None;
+                self.fail(stopping());
+                continue;
+            };
+            match step {
                 Ok(Ok(Some(step))) => {
                     self.heard = Instant::now();
                     self.forward(step);
