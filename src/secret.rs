@@ -207,6 +207,14 @@ pub fn mask(key: &str) -> String {
     format!("{scheme}…{tail}")
 }
 
+/// `text` with the mask in the place of the key: providers repeat keys that they refuse.
+pub fn conceal(text: &str, key: &SecretString) -> String {
+    match key.expose_secret() {
+        "" => text.to_owned(),
+        key => text.replace(key, &mask(key)),
+    }
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system gives out random bytes");
@@ -280,6 +288,14 @@ mod tests {
         assert_eq!(text.len(), 46);
         assert!(text.starts_with("sk-") && text[3..].chars().all(|letter| letter.is_ascii_alphanumeric()));
         assert_ne!(text, generate("sk-").expose_secret());
+    }
+
+    #[test]
+    fn a_key_in_a_message_gives_way_to_its_mask() {
+        let key = SecretString::from("sk-0123456789a1b2");
+        assert_eq!(conceal("bad key sk-0123456789a1b2.", &key), "bad key sk-…a1b2.");
+        assert_eq!(conceal("nothing here", &key), "nothing here");
+        assert_eq!(conceal("nothing here", &SecretString::from("")), "nothing here");
     }
 
     #[test]

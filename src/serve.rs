@@ -35,6 +35,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         () = signals.next() => {
             tracing::info!("Stopping: running requests have {} s to end", app.config.server.shutdown_grace.as_secs());
             app.stopping.cancel();
+            let (cutting, grace) = (app.cutting.clone(), app.config.server.shutdown_grace);
+            tokio::spawn(async move {
+                tokio::time::sleep(grace).await;
+                cutting.cancel();
+            });
             drain.cancel();
             tokio::select! {
                 report = &mut serving => report,

@@ -8,7 +8,7 @@ use axum::{
 };
 use llm_protocol::ir::{ApiError, ErrorKind};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{invalid, no_such};
 use crate::{app::App, clock, http::body::read_body, http::error::Failure};
@@ -109,18 +109,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
 /// Reads an object, and if that fails, says which field is to blame.
 fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    let Err(error) = serde_json::from_slice::<T>(bytes) else {
-        return serde_json::from_slice(bytes)
-            .map_err(|error| ApiError::new(ErrorKind::InvalidRequest, error.to_string()));
+    let wrong = |message: String| ApiError::new(ErrorKind::InvalidRequest, message);
+    let bytes = match bytes.trim_ascii() {
+        b"" => b"{}",
+        given => given,
     };
-    let fields = match serde_json::from_slice(bytes) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Err(ApiError::new(ErrorKind::InvalidRequest, "the body must be a JSON object")),
-        Err(error) => {
-            return Err(ApiError::new(ErrorKind::InvalidRequest, format!("the body is no valid JSON: {error}")));
-        }
+    // serde would take a list as well, its items for the fields in their order.
+    if !bytes.starts_with(b"{") {
+        return Err(wrong("the body must be a JSON object".into()));
+    }
+    let error = match serde_json::from_slice(bytes) {
+        Ok(object) => return Ok(object),
+        Err(error) => error,
     };
+    let fields: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| wrong(format!("the body is no valid JSON: {error}")))?;
     for (name, value) in fields {
         let alone = Value::Object([(name.clone(), value)].into_iter().collect());
         if let Err(error) = serde_json::from_value::<T>(alone) {
@@ -129,7 +132,7 @@ fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             return Err(invalid(&name, if named { message } else { format!("`{name}`: {message}") }));
         }
     }
-    Err(ApiError::new(ErrorKind::InvalidRequest, plain(&error.to_string())))
+    Err(wrong(plain(&error.to_string())))
 }
 
 /// serde's words without Rust's.

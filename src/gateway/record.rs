@@ -7,6 +7,7 @@ use llm_protocol::{
     ir::{ApiError, Event, Losses, Usage},
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
@@ -115,6 +116,11 @@ impl Record {
 
     pub fn began(&self) -> Instant {
         self.inner.as_ref().map_or_else(Instant::now, |inner| inner.began)
+    }
+
+    /// Cancelled when the answer must be cut short because the gateway stops.
+    pub fn cutting(&self) -> CancellationToken {
+        self.inner.as_ref().map(|inner| inner.app.cutting.clone()).unwrap_or_default()
     }
 
     pub fn request_id(&self) -> &str {

@@ -11,6 +11,7 @@ use llm_protocol::{
     ir::{ApiError, CustomCalls, ErrorKind, Event},
 };
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     record::Record,
@@ -53,6 +54,7 @@ pub struct Relay {
     told: Instant,
     served_by: Arc<str>,
     permit: Option<Permit>,
+    cutting: CancellationToken,
     record: Record,
 }
 
@@ -75,6 +77,7 @@ impl Relay {
             told: Instant::now(),
             served_by,
             permit: Some(permit),
+            cutting: record.cutting(),
             record,
         }
     }
@@ -98,7 +101,12 @@ impl Relay {
             }
             let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
             let keep_alive = self.told + self.deadlines.keep_alive;
-            match timeout_at(deadline.min(keep_alive), self.upstream.next()).await {
+            let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
+            let Some(step) = self.cutting.run_until_cancelled(step).await else {
+                self.fail(ApiError::new(ErrorKind::Unavailable, "the gateway is shutting down"));
+                continue;
+            };
+            match step {
                 Ok(Ok(Some(step))) => {
                     self.heard = Instant::now();
                     self.forward(step);

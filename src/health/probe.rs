@@ -125,7 +125,7 @@ pub async fn list_models(app: &App, provider: &Provider) -> Result<Vec<String>, 
     let mut models: Vec<String> = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..PAGES {
-        let page = page(app, provider, after.as_deref(), deadline).await?;
+        let page = page(app, provider, after.as_deref(), deadline).await.map_err(|error| provider.conceal(error))?;
         for model in page.models {
             if !models.contains(&model) {
                 models.push(model);
@@ -195,7 +195,7 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     let body = read_whole(body, &head.headers, LIST_LIMIT, deadline).await?;
     if !head.status.is_success() {
         return Err(match outbound(provider.protocol) {
-            Some(protocol) => protocol.decode_error(head.status.as_u16(), &body),
+            Some(protocol) => provider.discreet(protocol.decode_error(head.status.as_u16(), &body)),
             None => malformed("the provider refused to list its models"),
         });
     }

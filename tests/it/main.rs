@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod admin;
+mod cli;
 mod config;
 mod conformance;
 mod gateway;

@@ -9,7 +9,7 @@ use axum::{
 };
 use http_body_util::Full;
 use llm_protocol::{
-    Target,
+    ProtocolId, Target,
     ir::{ApiError, ErrorKind, Losses, Message, Part, Request as Canonical, Response, Role},
     outbound,
 };
@@ -88,7 +88,10 @@ pub(crate) async fn test(
     let began = Instant::now();
     let deadline = began + provider.timeout;
     let (model, outcome) = match model(&app, &provider, input.model).await {
-        Ok(model) => (Some(model.clone()), ask(&app, &provider, &model, deadline).await),
+        Ok(model) => {
+            let answer = ask(&app, &provider, &model, deadline).await;
+            (Some(model), answer.map_err(|error| provider.conceal(error)))
+        }
         Err(error) => (None, Err(error)),
     };
     note(&provider, &outcome, began);
@@ -121,12 +124,26 @@ async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<
     if let Some(model) = associated.into_iter().next() {
         return Ok(model);
     }
-    let listed = probe::list_models(app, provider).await?;
+    let listed = match probe::list_models(app, provider).await {
+        // Not every provider has such a list.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::MethodNotAllowed) => Vec::new(),
+        other => other?,
+    };
     let chats = |model: &&String| !NOT_FOR_CHAT.iter().any(|word| model.to_lowercase().contains(word));
     let own = listed.iter().filter(chats).find(|model| provider.kind.knows(model));
     own.or_else(|| listed.iter().find(chats))
         .cloned()
+        .or_else(|| well_known(provider.protocol).filter(|model| provider.kind.knows(model)).map(str::to_owned))
         .ok_or_else(|| invalid("model", "the provider lists no model: name one in `model`"))
+}
+
+/// A small model of the vendor whose protocol it is, for where the list cannot be had.
+fn well_known(protocol: ProtocolId) -> Option<&'static str> {
+    match protocol {
+        ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => Some("gpt-4o-mini"),
+        ProtocolId::Anthropic => Some("claude-haiku-4-5"),
+        ProtocolId::Gemini => Some("gemini-2.5-flash"),
+    }
 }
 
 /// Words in the names of models that do not chat.
@@ -173,7 +190,8 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
         outbound.decode_response(&body)
     } else {
         let status = head.status.as_u16();
-        Err(ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) })
+        let error = provider.discreet(outbound.decode_error(status, &body));
+        Err(ApiError { upstream_status: Some(status), ..error })
     }
 }
 

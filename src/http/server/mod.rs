@@ -24,6 +24,9 @@ pub use self::drain::DrainReport;
 use self::{connection::Connections, drain::Drain};
 use crate::config::ServerConfig;
 
+/// How long streams that are cut have to get their last event out.
+const LAST_EVENTS: Duration = Duration::from_millis(400);
+
 /// What connections that were told to end get before the report goes out without them.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -62,7 +65,8 @@ pub async fn serve(
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(config.shutdown_grace, tasks.wait()).await.is_err() {
+    // Streams that are cut when the grace period is over still have to say so.
+    if tokio::time::timeout(config.shutdown_grace + LAST_EVENTS, tasks.wait()).await.is_err() {
         drain.end.cancel();
         // The tasks only have to be polled once more; a stuck one must not keep the process from ending.
         let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
@@ -73,14 +77,17 @@ pub async fn serve(
 /// The next connection, once there is room for it. Clients beyond the limit wait in the kernel's queue.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-    let mut pause = Duration::from_millis(20);
+    let (mut pause, mut told) = (Duration::from_millis(20), false);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
                 // Mostly "too many open files". It lasts until some connection ends, and asking at once would spin.
-                tracing::warn!(%error, "Cannot accept connections, trying again in {} ms", pause.as_millis());
+                if !told {
+                    tracing::warn!(%error, "Cannot accept connections now, trying again until it works");
+                    told = true;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }

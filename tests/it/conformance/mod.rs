@@ -20,7 +20,17 @@ use self::{
 use crate::support::{Gateway, Reply, gateway::chat};
 
 /// Recordings whose answer cannot be what the recording says, and why.
-const EXPLAINED: &[(&str, &str)] = &[];
+const EXPLAINED: &[(&str, &str)] = &[
+    ("doc-ge-partial-args", "the recording lists the pieces of a call, which are one call"),
+    ("doc-vx-partial-args-nested", "the recording lists the pieces of a call, which are one call"),
+    ("ge-reasoning-stream-77919", ARRAY),
+    ("ge-reasoning-tool-call-stream-552fc", ARRAY),
+    ("ge-reasoning-tool-roundtrip-s-b88d3", ARRAY),
+    ("ge-structured-output-stream-f2aeb", ARRAY),
+    ("oc-error-400-b5070", "the recorded request has a second fault, which is refused before it is sent"),
+];
+
+const ARRAY: &str = "recorded without alt=sse, which is always asked for: the answer is an array rather than a stream";
 
 /// How a request names its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +84,7 @@ impl Stage {
     /// fails or rests does not stand in the way of the next.
     async fn ask(&self, fixture: &Fixture, naming: Naming) -> Vec<String> {
         let name = format!("p-{}", fixture.id);
-        self.provider(fixture, &name).await;
+        let provider = self.provider(fixture, &name).await;
         let model = match naming {
             Naming::Recorded => format!("{}.fx-{}", fixture.model, fixture.id),
             Naming::Unknown => format!("fx-{}", fixture.id),
@@ -93,10 +103,12 @@ impl Stage {
             Wire::Chat => compare::same_protocol(fixture, &reply, &direct, &mut wrong),
             Wire::Anthropic | Wire::Gemini => compare::translated(fixture, &reply, &mut wrong),
         }
+        self.gateway.admin("DELETE", &provider, Value::Null).await;
         wrong
     }
 
-    async fn provider(&self, fixture: &Fixture, name: &str) {
+    /// Creates a provider and returns its path in the admin API.
+    async fn provider(&self, fixture: &Fixture, name: &str) -> String {
         let (kind, base) = match fixture.wire {
             Wire::Chat => ("openai", format!("{}/v1", self.replay.url())),
             Wire::Anthropic => ("anthropic", self.replay.url()),
@@ -106,6 +118,7 @@ impl Stage {
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
         self.replay.requests().await;
+        format!("/admin/providers/{}", reply.json()["id"])
     }
 
     /// Asks the replay itself: for the answer's bytes, and for what is wrong with the recorded request already.

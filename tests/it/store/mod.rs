@@ -4,7 +4,7 @@ mod configuration;
 mod files;
 mod journal;
 mod logs;
-mod postgres;
+pub mod postgres;
 
 use llm_orchestrator::store::{Model, ModelProvider, Noun, Provider, Store};
 

@@ -41,29 +41,31 @@ impl Server {
         let data = folder.path().join("data");
         let data = data.to_str().unwrap();
         run(&binaries, "initdb", &["-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-        let settings = format!("-k {} -c listen_addresses= -c fsync=off", folder.path().display());
-        let log = folder.path().join("log");
-        run(&binaries, "pg_ctl", &["-D", data, "-w", "-o", &settings, "-l", log.to_str().unwrap(), "start"]);
+        start(&binaries, folder.path());
         Some(Self::Own { binaries, folder, databases: AtomicU32::new(0) })
     }
 
-    /// An empty database, migrated.
-    pub async fn store(&self) -> Store {
+    /// The address of an empty database.
+    pub async fn database(&self) -> String {
         match self {
             Self::Named { url, .. } => {
-                let store = Store::open(url).unwrap();
-                store.reset().await.unwrap();
-                store
+                Store::open(url).unwrap().reset().await.unwrap();
+                url.clone()
             }
             Self::Own { binaries, folder, databases } => {
                 let name = format!("test{}", databases.fetch_add(1, Ordering::Relaxed));
                 let socket = folder.path().to_str().unwrap();
                 run(binaries, "createdb", &["-h", socket, "-U", "test", &name]);
-                let store = Store::open(&format!("postgresql://test@localhost/{name}?host={socket}")).unwrap();
-                store.migrate().await.unwrap();
-                store
+                format!("postgresql://test@localhost/{name}?host={socket}")
             }
         }
+    }
+
+    /// An empty database, migrated.
+    pub async fn store(&self) -> Store {
+        let store = Store::open(&self.database().await).unwrap();
+        store.migrate().await.unwrap();
+        store
     }
 
     /// Stops the server as a crash would; false if it is not ours to stop.
@@ -73,6 +75,22 @@ impl Server {
         run(binaries, "pg_ctl", &["-D", data.to_str().unwrap(), "-m", "immediate", "-w", "stop"]);
         true
     }
+}
+
+impl Server {
+    /// Starts the server again after [`Server::stop`].
+    pub fn resume(&self) {
+        if let Self::Own { binaries, folder, .. } = self {
+            start(binaries, folder.path());
+        }
+    }
+}
+
+fn start(binaries: &Path, folder: &Path) {
+    let (data, log) = (folder.join("data"), folder.join("log"));
+    let settings = format!("-k {} -c listen_addresses= -c fsync=off", folder.display());
+    let (data, log) = (data.to_str().unwrap(), log.to_str().unwrap());
+    run(binaries, "pg_ctl", &["-D", data, "-w", "-o", &settings, "-l", log, "start"]);
 }
 
 impl Drop for Server {
