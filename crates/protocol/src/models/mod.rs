@@ -215,18 +215,25 @@ impl Models {
 
 /// Whether `name` fits `pattern`, in which each `*` stands for any characters, none included. Letters match in any case.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let pattern = pattern.to_ascii_lowercase();
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = pattern.contains('*').then(|| pieces.next_back()).flatten() else { return rest.is_empty() };
-    for piece in pieces {
-        match rest.find(piece) {
-            Some(at) => rest = &rest[at + piece.len()..],
-            None => return false,
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where to go on when a character does not fit: behind the last star, which then stands for one character more.
+    let mut again = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                p += 1;
+                again = Some((p, n));
+            }
+            Some(byte) if byte.eq_ignore_ascii_case(&name[n]) => (p, n) = (p + 1, n + 1),
+            _ => {
+                let Some((behind, from)) = again else { return false };
+                (p, n) = (behind, from + 1);
+                again = Some((p, n));
+            }
         }
     }
-    rest.ends_with(last)
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -255,6 +262,8 @@ mod tests {
                 && matches("*claude-*-5*", "anthropic/claude-opus-5")
                 && matches("a", "A")
         );
+        assert!(matches("a*b*c", "aXbYbZc") && matches("**", "") && matches("*", "é"));
         assert!(!matches("gpt-4o", "gpt-4o-mini") && !matches("a*b", "ba") && !matches("a*a", "a"));
+        assert!(!matches("a*b*c", "aXbYb") && !matches("a", "") && !matches("", "a"));
     }
 }
