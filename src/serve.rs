@@ -28,18 +28,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();
-    let serving = server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone());
+    let serving =
+        server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone(), app.last_call.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,
         () = signals.next() => {
             tracing::info!("Stopping: running requests have {} s to end", app.config.server.shutdown_grace.as_secs());
             app.stopping.cancel();
-            let (cutting, grace) = (app.cutting.clone(), app.config.server.shutdown_grace);
-            tokio::spawn(async move {
-                tokio::time::sleep(grace).await;
-                cutting.cancel();
-            });
             drain.cancel();
             tokio::select! {
                 report = &mut serving => report,

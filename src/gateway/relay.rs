@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     record::Record,
+    routes::stopping,
     stream::{Step, Upstream},
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Relay {
     told: Instant,
     served_by: Arc<str>,
     permit: Option<Permit>,
-    cutting: CancellationToken,
+    last_call: CancellationToken,
     record: Record,
 }
 
@@ -77,7 +78,7 @@ impl Relay {
             told: Instant::now(),
             served_by,
             permit: Some(permit),
-            cutting: record.cutting(),
+            last_call: record.last_call(),
             record,
         }
     }
@@ -102,8 +103,10 @@ impl Relay {
             let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
             let keep_alive = self.told + self.deadlines.keep_alive;
             let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
-            let Some(step) = self.cutting.run_until_cancelled(step).await else {
-                self.fail(ApiError::new(ErrorKind::Unavailable, "the gateway is shutting down"));
+            let Some(step) = self.last_call.run_until_cancelled(step).await else {
+                // Nobody upstream is to blame.
+                self.permit = None;
+                self.fail(stopping());
                 continue;
             };
             match step {

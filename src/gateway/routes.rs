@@ -9,7 +9,11 @@ use axum::{
     http::{HeaderMap, Response, header},
     routing::{get, post},
 };
-use llm_protocol::{Inbound, ir::ApiError, openai_chat::OpenAiChat};
+use llm_protocol::{
+    Inbound,
+    ir::{ApiError, ErrorKind},
+    openai_chat::OpenAiChat,
+};
 
 use super::{
     auth, handle,
@@ -87,10 +91,15 @@ async fn call(app: &Arc<App>, inbound: &'static dyn Inbound, request: Request) -
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
         handle(app, inbound, &caller, &parts.headers, body, &mut record).await
     };
-    match answer.await {
+    match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
         Ok(response) => response,
         Err(error) => refuse(inbound, &error, &request_id, &mut record),
     }
+}
+
+/// Why a request ended that was still running when the gateway had to.
+pub(super) fn stopping() -> ApiError {
+    ApiError { reason: Some("stopping"), ..ApiError::new(ErrorKind::Unavailable, "the gateway is stopping") }
 }
 
 fn refuse(inbound: &dyn Inbound, error: &ApiError, request_id: &RequestId, record: &mut Record) -> Response<Body> {

@@ -63,12 +63,19 @@ fn config() -> ServerConfig {
     }
 }
 
-fn router(sender: mpsc::UnboundedSender<&'static str>) -> Router {
+fn router(sender: mpsc::UnboundedSender<&'static str>, last_call: CancellationToken) -> Router {
     let (hang, silent, flood) = (sender.clone(), sender.clone(), sender);
     Router::new()
         .route("/", get(|peer: ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_millis(200)).await }))
         .route("/refuse", post(|| async { (axum::http::StatusCode::PAYLOAD_TOO_LARGE, "too large") }))
+        .route(
+            "/polite",
+            get(move || async move {
+                last_call.cancelled().await;
+                "sorry"
+            }),
+        )
         .route(
             "/hang",
             get(move || async move {
@@ -107,8 +114,10 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (sender, said) = mpsc::unbounded_channel();
         let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
-        let running = tokio::spawn(async move { server::serve(listener, router(sender), &config, stop).await });
+        let (stop, last_call) = (shutdown.clone(), CancellationToken::new());
+        let running = tokio::spawn(async move {
+            server::serve(listener, router(sender, last_call.clone()), &config, stop, last_call).await
+        });
         Self { address, shutdown, running, said }
     }
 
@@ -325,4 +334,14 @@ async fn stopping_cuts_what_still_runs_when_the_grace_period_is_over() {
     assert_eq!(report, DrainReport { idle: 0, finished: 0, dropped: 1 });
     server.hears("dropped").await;
     assert!(rest(&mut client).await.contains("first"));
+}
+
+#[tokio::test]
+async fn what_is_cut_off_may_say_so() {
+    let server = Server::start(config()).await;
+    let mut client = server.send(b"GET /polite HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.shutdown.cancel();
+    assert!(rest(&mut client).await.ends_with("sorry"));
+    assert_eq!(server.running.await.unwrap(), DrainReport { idle: 0, finished: 0, dropped: 1 });
 }

@@ -1,4 +1,4 @@
-//! Refuses requests that do not say, or say twice, whom they are for.
+//! Refuses requests that do not say, or say twice, whom they are for or where they end.
 //!
 //! A proxy in front and this server could otherwise disagree about it; the connection is closed, since its next bytes
 //! cannot be trusted either.
@@ -15,9 +15,9 @@ use llm_protocol::{
 };
 
 use super::RequestId;
-use crate::http::error::respond;
+use crate::http::{error::respond, server::AmbiguousLength};
 
-/// Lets a request pass that names its host once.
+/// Lets a request pass that names its host once and its length in one way.
 pub async fn check(request: Request, next: Next) -> Response<Body> {
     let Some(fault) = fault(&request) else { return next.run(request).await };
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
@@ -27,6 +27,9 @@ pub async fn check(request: Request, next: Next) -> Response<Body> {
 }
 
 fn fault(request: &Request) -> Option<&'static str> {
+    if request.extensions().get::<AmbiguousLength>().is_some() {
+        return Some("the request has both a Content-Length and a Transfer-Encoding");
+    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host,

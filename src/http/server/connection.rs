@@ -27,6 +27,10 @@ const MAX_HEADERS: usize = 100;
 /// How long the rest of a refused request is taken in after its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// An extension of a request that gave both a length and a transfer encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct AmbiguousLength;
+
 /// What all connections have in common.
 pub struct Connections {
     protocol: http1::Builder,
@@ -114,7 +118,7 @@ where
         () = &mut closed => End::Closed,
         () = drain.end.cancelled() => End::Dropped,
     };
-    let count = if matches!(end, End::Dropped) { &drain.dropped } else { count };
+    let count = if drain.last_call.is_cancelled() { &drain.dropped } else { count };
     count.fetch_add(1, Relaxed);
     end
 }
@@ -134,15 +138,22 @@ where
     }
 }
 
-async fn answer(
+/// Notes at once, not when first polled, that a request has begun.
+fn answer(
     router: Router,
     phase: Arc<Phase>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let running = phase.begin(request.body());
+    let ambiguous = phase.take_ambiguous();
     let mut request = request.map(|body| Body::new(RequestBody { body, phase }));
     request.extensions_mut().insert(ConnectInfo(peer));
-    let response = router.oneshot(request).await?;
-    Ok(response.map(|body| ResponseBody::new(body, running)))
+    if ambiguous {
+        request.extensions_mut().insert(AmbiguousLength);
+    }
+    async {
+        let response = router.oneshot(request).await?;
+        Ok(response.map(|body| ResponseBody::new(body, running)))
+    }
 }

@@ -11,7 +11,7 @@ pub struct DrainReport {
     pub idle: usize,
     /// Connections whose request came to its end.
     pub finished: usize,
-    /// Connections whose request was cut off when the grace period was over.
+    /// Connections whose request was still running when the grace period was over.
     pub dropped: usize,
 }
 
@@ -20,6 +20,8 @@ pub struct DrainReport {
 pub struct Drain {
     /// No further requests.
     pub stop: CancellationToken,
+    /// The grace period is over.
+    pub last_call: CancellationToken,
     /// Drop what still runs.
     pub end: CancellationToken,
     pub idle: AtomicUsize,
@@ -28,9 +30,10 @@ pub struct Drain {
 }
 
 impl Drain {
-    pub fn new(stop: CancellationToken) -> Self {
+    pub fn new(stop: CancellationToken, last_call: CancellationToken) -> Self {
         Self {
             stop,
+            last_call,
             end: CancellationToken::new(),
             idle: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),

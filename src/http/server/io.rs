@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{deadline::Deadline, phase::Phase};
+use super::{deadline::Deadline, head::HeadScan, phase::Phase};
 
 /// A client's socket. It is shared with the watch for the client's end, hence the `Arc`.
 pub struct ClientIo {
@@ -27,6 +27,7 @@ pub struct ClientIo {
     /// The request whose head the deadline is for: once it has come, the deadline is void.
     awaited: u64,
     stall: Deadline,
+    scan: HeadScan,
 }
 
 impl ClientIo {
@@ -34,20 +35,26 @@ impl ClientIo {
     pub fn new(stream: Arc<TcpStream>, phase: Arc<Phase>, header_timeout: Duration, stall_timeout: Duration) -> Self {
         let mut head = Deadline::new(header_timeout);
         head.set();
-        Self { stream, phase, head, awaited: 0, stall: Deadline::new(stall_timeout) }
+        Self { stream, phase, head, awaited: 0, stall: Deadline::new(stall_timeout), scan: HeadScan::default() }
     }
 
     /// Bytes have come. If no request is running they begin a head, or go on with one.
-    fn on_bytes(&mut self) {
+    fn on_bytes(&mut self, bytes: &[u8]) {
         self.forget_old_head();
-        if !self.phase.is_running() {
-            self.awaited = self.phase.started();
-            self.head.set();
+        if self.phase.is_running() {
+            return;
+        }
+        self.awaited = self.phase.started();
+        self.head.set();
+        if self.scan.push(bytes) {
+            self.phase.set_ambiguous();
         }
     }
 
     fn forget_old_head(&mut self) {
         if self.awaited != self.phase.started() {
+            self.awaited = self.phase.started();
+            self.scan = HeadScan::default();
             self.head.unset();
         }
     }
@@ -86,6 +93,7 @@ impl ClientIo {
 
 impl AsyncRead for ClientIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buffer.filled().len();
         loop {
             if self.stream.poll_read_ready(cx)?.is_pending() {
                 self.forget_old_head();
@@ -98,7 +106,7 @@ impl AsyncRead for ClientIo {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(_) => {
-                    self.on_bytes();
+                    self.on_bytes(&buffer.filled()[before..]);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) => return Poll::Ready(Err(error)),

@@ -7,6 +7,7 @@
 mod connection;
 mod deadline;
 mod drain;
+mod head;
 mod io;
 mod phase;
 
@@ -20,15 +21,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::drain::DrainReport;
+pub use self::{connection::AmbiguousLength, drain::DrainReport};
 use self::{connection::Connections, drain::Drain};
 use crate::config::ServerConfig;
 
-/// How long streams that are cut have to get their last event out.
-const LAST_EVENTS: Duration = Duration::from_millis(400);
-
-/// What connections that were told to end get before the report goes out without them.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// What a request gets to tell its client that it was cut off, and a connection to be gone.
+const LAST_WORDS: Duration = Duration::from_millis(400);
 
 /// Bytes the kernel may hold for a client beyond what the client has room for.
 #[cfg(target_os = "linux")]
@@ -39,15 +37,17 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     TcpListener::bind((config.host.trim_matches(['[', ']']), config.port)).await
 }
 
-/// Serves connections until `shutdown`, then lets running requests finish within the grace period.
+/// Serves connections until `shutdown`, then lets running requests finish within the grace period. What runs even then
+/// is warned by `last_call`, so that it may end with an error rather than without a word, and is dropped soon after.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     config: &ServerConfig,
     shutdown: CancellationToken,
+    last_call: CancellationToken,
 ) -> DrainReport {
     let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
-    let drain = Arc::new(Drain::new(shutdown.clone()));
+    let drain = Arc::new(Drain::new(shutdown.clone(), last_call.clone()));
     let connections = Connections::new(config, router, drain.clone());
     let tasks = TaskTracker::new();
     loop {
@@ -65,8 +65,11 @@ pub async fn serve(
     }
     drop(listener);
     tasks.close();
-    // Streams that are cut when the grace period is over still have to say so.
-    if tokio::time::timeout(config.shutdown_grace + LAST_EVENTS, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(config.shutdown_grace, tasks.wait()).await.is_err() {
+        last_call.cancel();
+        if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_ok() {
+            return drain.report();
+        }
         drain.end.cancel();
         // The tasks only have to be polled once more; a stuck one must not keep the process from ending.
         let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;

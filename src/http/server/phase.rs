@@ -18,6 +18,7 @@ pub struct Phase {
     started: AtomicU64,
     running: AtomicBool,
     unread: AtomicBool,
+    ambiguous: AtomicBool,
 }
 
 impl Phase {
@@ -34,6 +35,16 @@ impl Phase {
     /// Whether the last request's body has not been read to its end.
     pub fn has_unread_body(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// Notes that the head being read says its body's length in two ways.
+    pub fn set_ambiguous(&self) {
+        self.ambiguous.store(true, Relaxed);
+    }
+
+    /// Whether the head just read was ambiguous.
+    pub fn take_ambiguous(&self) -> bool {
+        self.ambiguous.swap(false, Relaxed)
     }
 
     /// Notes that a request has come; it runs until the value is dropped.
