@@ -29,6 +29,8 @@ pub struct Catalog {
     pub disabled: HashSet<String>,
     /// Configured models, by name and by each alias.
     pub models: HashMap<String, Arc<Model>>,
+    /// Names of configured models that are switched off.
+    pub disabled_models: HashSet<String>,
     /// Who may call, by the hash of the key.
     pub callers: HashMap<KeyHash, Arc<Caller>>,
 }
@@ -129,13 +131,27 @@ impl Provider {
 
     /// Whether it serves a model that nobody associated it with.
     pub fn serves(&self, model: &str) -> bool {
-        if self.associated {
-            return false;
+        self.is_known_for(model) || self.takes_any_name()
+    }
+
+    /// Whether its own list, or its type where there is no list, says that it serves a model.
+    pub fn is_known_for(&self, model: &str) -> bool {
+        !self.associated && self.listed.as_ref().map_or_else(|| self.kind.knows(model), |listed| listed.contains(model))
+    }
+
+    /// The error without the provider's key, which some repeat in their messages.
+    pub fn conceal(&self, mut error: ApiError) -> ApiError {
+        let key = self.key.as_ref().map(|key| key.expose_secret()).filter(|key| !key.is_empty());
+        if let Some(key) = key.filter(|key| error.message.contains(*key)) {
+            error.message = error.message.replace(key, "…");
         }
-        match &self.listed {
-            Some(listed) => listed.contains(model),
-            None => self.kind.knows(model) || (self.own_address && self.kind.protocol == ProtocolId::OpenAiChat),
-        }
+        error
+    }
+
+    /// Whether nothing is known about its models, so that it may serve any.
+    fn takes_any_name(&self) -> bool {
+        let nothing_known = !self.associated && self.listed.is_none();
+        nothing_known && self.own_address && self.kind.protocol == ProtocolId::OpenAiChat
     }
 }
 
@@ -192,7 +208,11 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
             }
         }
     }
-    for row in snapshot.models.iter().filter(|model| model.enabled) {
+    for row in &snapshot.models {
+        if !row.enabled {
+            catalog.disabled_models.insert(row.name.clone());
+            continue;
+        }
         let model = Arc::new(model(row, &snapshot.model_providers, &catalog.providers));
         for alias in &row.aliases {
             catalog.models.entry(alias.clone()).or_insert_with(|| model.clone());

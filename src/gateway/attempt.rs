@@ -3,14 +3,18 @@
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use llm_protocol::ir::{ApiError, ErrorKind, Response};
+use llm_protocol::{
+    ir::{ApiError, ErrorKind, Response},
+    sse::write_data,
+};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use super::{prepare::Prepared, stream::Upstream};
 use crate::{
     clock,
     config::RoutingConfig,
-    upstream::{Client, late, malformed, read_whole, retry_after},
+    upstream::{Client, Pieces, late, malformed, read_whole, retry_after},
 };
 
 /// What came of an attempt that did not fail.
@@ -71,18 +75,38 @@ async fn open(
     deadline: Instant,
 ) -> Result<Answer, ApiError> {
     let kind = content_type(headers);
-    if kind.starts_with("application/json") || kind.starts_with("text/html") {
-        let body = read_whole(body, headers, ERROR_BODY_LIMIT, deadline).await?;
-        // An error inside a 200 tells more than "this is no stream".
-        let told = prepared.outbound.decode_response(&body).err();
-        return Err(told.unwrap_or_else(|| malformed("the provider did not answer with a stream")));
-    }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(malformed("the provider's stream is in an encoding that was not asked for"));
-    }
-    let mut upstream = Upstream::new(body, prepared.outbound.decoder(), limits.max_event_bytes);
+    let decoder = prepared.outbound.decoder();
+    let mut upstream = if kind.starts_with("application/json") || kind.starts_with("text/html") {
+        let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
+        match as_events(&body) {
+            Some(events) => Upstream::already_read(&events, decoder),
+            // An error inside a 200 tells more than "this is no stream".
+            None => {
+                let told = prepared.outbound.decode_response(&body).err();
+                return Err(told.unwrap_or_else(|| malformed("the provider did not answer with a stream")));
+            }
+        }
+    } else {
+        Upstream::new(Pieces::new(body, headers)?, decoder, limits.max_event_bytes)
+    };
     upstream.hold_until_content(limits.commit_buffer_bytes, deadline).await?;
     Ok(Answer::Stream(Box::new(upstream)))
+}
+
+/// The events of a stream that does not say that it is one: it has the wrong content type, or is one JSON array, as
+/// Gemini's streams are where something on the way has dropped the query.
+fn as_events(body: &Bytes) -> Option<Bytes> {
+    let text = body.trim_ascii_start();
+    if [&b"data:"[..], b"event:", b":"].iter().any(|start| text.starts_with(start)) {
+        return Some(body.clone());
+    }
+    let items: Vec<&RawValue> = text.starts_with(b"[").then(|| serde_json::from_slice(text).ok())??;
+    let mut events = Vec::with_capacity(text.len() + items.len() * 8);
+    for item in items {
+        // Line ends between tokens would end the event; inside strings JSON has none.
+        write_data(item.get().replace(['\n', '\r'], " ").as_bytes(), &mut events);
+    }
+    Some(events.into())
 }
 
 async fn refused(prepared: &Prepared, status: u16, headers: &HeaderMap, body: Incoming, deadline: Instant) -> ApiError {

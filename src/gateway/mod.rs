@@ -169,7 +169,7 @@ async fn drive(
             }
         };
         record.attempt(&target);
-        let (until, own) = attempt_deadline(asked, &target, deadline);
+        let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
             Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until)
                 .await
@@ -187,6 +187,7 @@ async fn drive(
                 });
             }
             Err(error) => {
+                let error = provider.conceal(error);
                 blame(&target, permit, &error, own);
                 tracing::debug!(provider = %target.provider.name, error = %error, reason = error.reason, "An attempt at {} failed", target.provider.name);
                 if verdict(&error) == Verdict::GiveUp {
@@ -204,14 +205,12 @@ fn total(asked: &Asked, longest: Duration, began: Instant, deadline: Instant) ->
     if asked.stream && asked.timeout.is_none() { began + longest } else { deadline }
 }
 
-/// When an attempt must have answered (a stream: with its first content), and whether the provider's own limit says so
-/// rather than the client's.
-fn attempt_deadline(asked: &Asked, target: &Target, deadline: Instant) -> (Instant, bool) {
+/// When an attempt must have answered (a stream: with its first content), and whether the provider's own limit is over
+/// by then. While others are left nobody gets more than its own limit; the last one gets all the time the client gives.
+fn attempt_deadline(asked: &Asked, target: &Target, deadline: Instant, last: bool) -> (Instant, bool) {
     let own = Instant::now() + target.provider.timeout;
-    match asked.timeout {
-        Some(_) => (deadline, own <= deadline),
-        None => (own.min(deadline), true),
-    }
+    let until = if asked.timeout.is_some() && last { deadline } else { own.min(deadline) };
+    (until, own <= until)
 }
 
 /// Counts an attempt against the provider's own limit.

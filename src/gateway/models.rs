@@ -72,10 +72,11 @@ pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<ModelObject,
         return Err(missing());
     }
     let groups = routing::candidates(catalog, &wish).map_err(|_| missing())?;
-    let provider = groups.into_iter().flatten().next().map(|target| target.provider).ok_or_else(missing)?;
+    let target = groups.into_iter().flatten().next().ok_or_else(missing)?;
+    let provider = &target.provider;
     // `PROVIDER:model` reaches a model that its provider does not list, but that is no reason to say it exists.
     match &provider.listed {
-        Some(listed) if !listed.contains(id.split_once(':').map_or(id, |(_, model)| model)) => Err(missing()),
+        Some(listed) if !provider.associated && !listed.contains(&target.model) => Err(missing()),
         _ => Ok(object(id.to_owned(), provider.created, &provider.name)),
     }
 }

@@ -98,11 +98,7 @@ impl<'a> Source<'a> {
         } else {
             return Ok(());
         };
-        Err(ApiError {
-            param: first.map(str::to_owned),
-            code: Some("unsupported_parameter".into()),
-            ..ApiError::new(ErrorKind::InvalidRequest, message)
-        })
+        Err(ApiError { param: first.map(str::to_owned), ..ApiError::new(ErrorKind::InvalidRequest, message) })
     }
 }
 

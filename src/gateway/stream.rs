@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use hyper::body::Incoming;
 use llm_protocol::{
     StreamDecoder,
     ir::{ApiError, Event, Grammar},
@@ -25,27 +24,33 @@ pub struct Step {
 
 /// A stream that is being read.
 pub struct Upstream {
-    pieces: Pieces,
+    /// `None` once nothing more is to be read.
+    pieces: Option<Pieces>,
     framer: Framer,
     decoder: Box<dyn StreamDecoder>,
     grammar: Grammar,
     /// Read and not handed on yet.
     held: VecDeque<Step>,
-    closed: bool,
     over: bool,
 }
 
 impl Upstream {
-    pub fn new(body: Incoming, decoder: Box<dyn StreamDecoder>, max_event_bytes: usize) -> Self {
+    pub fn new(pieces: Pieces, decoder: Box<dyn StreamDecoder>, max_event_bytes: usize) -> Self {
         Self {
-            pieces: Pieces::new(body),
+            pieces: Some(pieces),
             framer: Framer::new(max_event_bytes),
             decoder,
             grammar: Grammar::default(),
             held: VecDeque::new(),
-            closed: false,
             over: false,
         }
+    }
+
+    /// A stream that came as a whole.
+    pub fn already_read(events: &[u8], decoder: Box<dyn StreamDecoder>) -> Self {
+        let mut framer = Framer::new(usize::MAX);
+        framer.push(events);
+        Self { pieces: None, framer, decoder, grammar: Grammar::default(), held: VecDeque::new(), over: false }
     }
 
     /// Reads until the answer has content, or has ended well without any, or `bound` bytes have come. Until then nothing
@@ -87,12 +92,10 @@ impl Upstream {
             if let Some(frame) = frame {
                 return Ok(Some(self.decode(frame)));
             }
-            if self.closed {
-                return self.end().map(Some);
-            }
-            match self.pieces.next().await? {
+            let Some(pieces) = &mut self.pieces else { return self.end().map(Some) };
+            match pieces.next().await? {
                 Some(piece) => self.framer.push(&piece),
-                None => self.closed = true,
+                None => self.pieces = None,
             }
         }
     }
@@ -101,6 +104,11 @@ impl Upstream {
         let mut events = Vec::new();
         let error = self.decoder.push(&frame, &mut events).err();
         self.check(&events);
+        if self.decoder.is_over()
+            && let Some(pieces) = self.pieces.take()
+        {
+            pieces.linger();
+        }
         Step { frame: Some(frame), events, error }
     }
 

@@ -125,7 +125,7 @@ pub async fn list_models(app: &App, provider: &Provider) -> Result<Vec<String>, 
     let mut models: Vec<String> = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..PAGES {
-        let page = page(app, provider, after.as_deref(), deadline).await?;
+        let page = page(app, provider, after.as_deref(), deadline).await.map_err(|error| provider.conceal(error))?;
         for model in page.models {
             if !models.contains(&model) {
                 models.push(model);

@@ -122,8 +122,16 @@ fn selected(
 /// All who serve a model by their own account or the operator's.
 fn serving(catalog: &Catalog, model: &str, needs: Needs) -> Result<Vec<Target>, ApiError> {
     let configured = catalog.models.get(model);
+    if configured.is_none() && catalog.disabled_models.contains(model) {
+        return Ok(Vec::new());
+    }
     let mut targets: Vec<Target> = configured.map(|model| routes(model, needs).collect()).unwrap_or_default();
-    let serving = catalog.providers.iter().filter(|provider| provider.serves(model));
+    // Where the operator said who serves a model, nobody is asked for it on a guess.
+    let told = configured.is_some_and(|model| !model.routes.is_empty());
+    let serving = catalog.providers.iter().filter(|provider| match told {
+        true => provider.is_known_for(model),
+        false => provider.serves(model),
+    });
     targets.extend(serving.map(|provider| plain(provider, model, configured)));
     match configured {
         Some(model) if targets.is_empty() && !model.routes.is_empty() => Err(ApiError {

@@ -1,77 +1,118 @@
 //! An answer's body, in pieces or whole, never without a deadline and never without a bound.
 
-use std::io::Read;
+use std::{io::Write, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::http::{HeaderMap, header};
+use hyper::{HeaderMap, body::Incoming, header};
 use llm_protocol::ir::{ApiError, ErrorKind};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// A body that is read piece by piece. Dropping it closes the connection to the upstream.
+/// A body that is read piece by piece, unpacked if it came packed although nobody asked for that. Dropping it closes the
+/// connection to the upstream.
 #[derive(Debug)]
-pub struct Pieces(Incoming);
+pub struct Pieces {
+    body: Incoming,
+    packed: Option<Packed>,
+}
+
+/// A body in gzip: what has come and was not unpacked yet.
+#[derive(Debug)]
+struct Packed {
+    unpacking: MultiGzDecoder<Vec<u8>>,
+    pending: Bytes,
+}
+
+/// So many packed bytes are unpacked at once. They can become a thousand times as many.
+const PACKED_PIECE: usize = 4096;
+
+/// An upstream that has said all may take so long to end its answer, so that the connection can be used again.
+const LINGER: Duration = Duration::from_secs(1);
 
 impl Pieces {
-    pub fn new(body: Incoming) -> Self {
-        Self(body)
+    /// Fails if the body is in an encoding that cannot be read.
+    pub fn new(body: Incoming, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let packed = match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+            None | Some(b"identity" | b"") => None,
+            Some(b"gzip") => Some(Packed { unpacking: MultiGzDecoder::new(Vec::new()), pending: Bytes::new() }),
+            Some(_) => return Err(malformed("the provider answered in an encoding that was not asked for")),
+        };
+        Ok(Self { body, packed })
     }
 
-    /// The next piece, never empty; `None` at the end.
+    /// The next piece, never empty; `None` at the end. Can be dropped while it waits without losing anything.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            match self.0.frame().await {
-                None => return Ok(None),
-                Some(Err(_)) => return Err(truncated()),
-                Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data()
-                        && !piece.is_empty()
-                    {
-                        return Ok(Some(piece));
-                    }
-                }
+            if let Some(piece) = self.packed.as_mut().map_or(Ok(None), Packed::unpack)? {
+                return Ok(Some(piece));
             }
+            let Some(frame) = self.body.frame().await else {
+                if let Some(packed) = &mut self.packed {
+                    packed.unpacking.try_finish().map_err(|_| truncated())?;
+                }
+                return Ok(None);
+            };
+            let Ok(piece) = frame.map_err(|_| truncated())?.into_data() else { continue };
+            match &mut self.packed {
+                Some(packed) => packed.pending = piece,
+                None if piece.is_empty() => {}
+                None => return Ok(Some(piece)),
+            }
+        }
+    }
+
+    /// Lets an upstream that has said all end its answer, without anybody waiting for it.
+    pub fn linger(mut self) {
+        if !matches!(self.next().now_or_never(), Some(Ok(None))) {
+            tokio::spawn(async move {
+                let rest = async { while let Ok(Some(_)) = self.next().await {} };
+                // An upstream that goes on is cut off here, and only its connection is lost.
+                let _ = timeout(LINGER, rest).await;
+            });
         }
     }
 }
 
-/// The whole body, unpacked if it came packed although nobody asked for that.
+impl Packed {
+    /// The next bytes of what has come, if they make any.
+    fn unpack(&mut self) -> Result<Option<Bytes>, ApiError> {
+        while !self.pending.is_empty() {
+            let piece = self.pending.split_to(self.pending.len().min(PACKED_PIECE));
+            self.unpacking.write_all(&piece).and_then(|()| self.unpacking.flush()).map_err(|_| truncated())?;
+            let unpacked = std::mem::take(self.unpacking.get_mut());
+            if !unpacked.is_empty() {
+                return Ok(Some(unpacked.into()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The whole body.
 pub async fn read_whole(
     body: Incoming,
     headers: &HeaderMap,
     limit: usize,
     deadline: Instant,
 ) -> Result<Bytes, ApiError> {
-    let mut pieces = Pieces(body);
-    let mut whole = BytesMut::new();
-    let mut first: Option<Bytes> = None;
+    let mut pieces = Pieces::new(body, headers)?;
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
     while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| late())?? {
-        if first.as_ref().map_or(whole.len(), Bytes::len) + piece.len() > limit {
-            return Err(too_large(limit));
+        if whole.len() + joined.len() + piece.len() > limit {
+            return Err(malformed(&format!("the provider's answer is longer than {limit} bytes")));
         }
-        match (&first, whole.is_empty()) {
-            (None, true) => first = Some(piece),
-            (Some(_), true) => {
-                whole.extend_from_slice(&first.take().unwrap_or_default());
-                whole.extend_from_slice(&piece);
-            }
-            _ => whole.extend_from_slice(&piece),
+        // Most answers come in one piece, which needs no copy.
+        if whole.is_empty() && joined.is_empty() {
+            whole = piece;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&piece);
         }
     }
-    let whole = first.unwrap_or_else(|| whole.freeze());
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity" | b"") => Ok(whole),
-        Some(b"gzip") => unzip(&whole, limit),
-        Some(_) => Err(malformed("the provider answered in an encoding that was not asked for")),
-    }
-}
-
-fn unzip(packed: &[u8], limit: usize) -> Result<Bytes, ApiError> {
-    let mut whole = Vec::new();
-    let mut unpacking = flate2::read::MultiGzDecoder::new(packed).take(limit as u64 + 1);
-    unpacking.read_to_end(&mut whole).map_err(|_| truncated())?;
-    if whole.len() > limit { Err(too_large(limit)) } else { Ok(whole.into()) }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
 /// The answer broke off.
@@ -87,8 +128,4 @@ pub fn late() -> ApiError {
 /// The answer makes no sense.
 pub fn malformed(message: &str) -> ApiError {
     ApiError { reason: Some("malformed"), ..ApiError::new(ErrorKind::Upstream, message) }
-}
-
-fn too_large(limit: usize) -> ApiError {
-    malformed(&format!("the provider's answer is longer than {limit} bytes"))
 }

@@ -166,6 +166,11 @@ pub trait StreamDecoder: Send {
     /// Reads one frame. `Err` is an error event inside the stream, or a frame that makes no sense; after it the stream is over.
     fn push(&mut self, frame: &Frame, out: &mut Vec<Event>) -> Result<(), ApiError>;
 
+    /// Whether the protocol's own last word was read, so that nothing that may follow matters.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// The upstream closed: close what is open if the stream had ended by its protocol's own sign, or fail with what is missing.
     fn end(&mut self, out: &mut Vec<Event>) -> Result<(), ApiError>;
 }

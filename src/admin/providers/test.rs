@@ -88,7 +88,10 @@ pub(crate) async fn test(
     let began = Instant::now();
     let deadline = began + provider.timeout;
     let (model, outcome) = match model(&app, &provider, input.model).await {
-        Ok(model) => (Some(model.clone()), ask(&app, &provider, &model, deadline).await),
+        Ok(model) => {
+            let answer = ask(&app, &provider, &model, deadline).await;
+            (Some(model), answer.map_err(|error| provider.conceal(error)))
+        }
         Err(error) => (None, Err(error)),
     };
     note(&provider, &outcome, began);

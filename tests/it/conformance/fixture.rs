@@ -26,6 +26,8 @@ pub struct Fixture {
     pub status: u16,
     /// What the answer means, in no protocol's words.
     pub expect: Value,
+    /// Whether the provider said in its own words that the key is wrong, whatever the status.
+    pub key_refused: bool,
 }
 
 impl Fixture {
@@ -82,6 +84,7 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         body: request["body"].clone(),
         status: fixture["response"]["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
         expect: fixture["expect"].clone(),
+        key_refused: fixture["response"].to_string().contains("API_KEY_INVALID"),
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::stage;
-use crate::support::Gateway;
+use crate::support::{Gateway, Upstream};
 
 async fn created(gateway: &Gateway, target: &str, body: Value) -> Value {
     let reply = gateway.admin("POST", target, body).await;
@@ -56,9 +56,11 @@ async fn a_wrong_model_is_refused_by_name() {
 
 #[tokio::test]
 async fn an_association_is_made_read_changed_and_deleted() {
-    let (gateway, [a]) = stage(&[]).await;
+    let gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    a.lists(&["gpt-4o", "gpt-4o-mini"]);
+    let provider = gateway.provider("a", "openai", &a, json!({})).await;
     let model = created(&gateway, "/admin/models", json!({"name": "house"})).await;
-    let provider = gateway.admin_get("/admin/providers").await[0]["id"].clone();
     let body = json!({"model_id": model["id"], "provider_id": provider, "upstream_name": "gpt-4o", "weight": 7});
     let link = created(&gateway, "/admin/model-providers", body.clone()).await;
     for (field, value) in body.as_object().unwrap() {
@@ -135,6 +137,7 @@ async fn a_disabled_model_is_not_served() {
     let (gateway, [a]) = stage(&[]).await;
     let model = created(&gateway, "/admin/models", json!({"name": "gpt-4o", "enabled": false})).await;
     gateway.ask("gpt-4o").await.assert_error(404, "not_found");
-    gateway.admin("PATCH", &format!("/admin/models/{}", model["id"]), json!({"enabled": true})).await.assert_ok();
     assert_eq!(a.calls(), 0);
+    gateway.admin("PATCH", &format!("/admin/models/{}", model["id"]), json!({"enabled": true})).await.assert_ok();
+    gateway.ask("gpt-4o").await.assert_ok();
 }

@@ -263,11 +263,14 @@ async fn a_list_of_models_that_cannot_be_had_is_a_bad_gateway() {
 #[tokio::test]
 async fn a_provider_can_be_tried_with_one_real_request() {
     for dialect in Dialect::ALL {
-        let (gateway, [a]) = super::stage_of(dialect, &[]).await;
-        let id = gateway.admin_get("/admin/providers").await[0]["id"].clone();
+        let gateway = Gateway::start().await;
+        let a = Upstream::start("a").await;
+        a.lists(&["text-embedding-3", dialect.model()]);
+        let id = gateway.provider("a", dialect.kind(), &a, json!({"max_retries": 0})).await;
         let target = format!("/admin/providers/{id}/test");
         let good = gateway.admin("POST", &target, Value::Null).await;
         assert_eq!(good.assert_ok().json()["success"], true, "{dialect:?}: {}", good.text());
+        assert_eq!(good.json()["model"], dialect.model(), "{dialect:?}: {}", good.text());
         assert_eq!(a.calls(), 1, "{dialect:?}");
         a.always(Script::json(401, &dialect.error(401, "Incorrect API key provided: sk-of-a")));
         let bad = gateway.admin("POST", &target, Value::Null).await;

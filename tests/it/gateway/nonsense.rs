@@ -6,35 +6,35 @@ use super::{stage, stage_of};
 use crate::support::{Dialect, Gateway, Script, Upstream};
 
 /// The only provider answers so: the client gets a clean 502 that repeats none of it.
-async fn is_a_bad_gateway(settings: &[(&str, &str)], script: Script) {
+async fn is_a_bad_gateway(settings: &[(&str, &str)], script: Script, why: &str) {
     let (gateway, [a]) = stage(settings).await;
     a.always(script);
     let reply = gateway.ask("gpt-4o").await;
     reply.assert_error(502, "upstream_error");
     assert!(!reply.text().contains('<'), "{}", reply.text());
     assert!(!reply.text().contains("proxy-17"), "{}", reply.text());
-    gateway.assert_row(json!({"status_code": 502, "error_code": "upstream_error", "attempts": 1})).await;
+    gateway.assert_row(json!({"status_code": 502, "error_code": why, "attempts": 1})).await;
 }
 
 #[tokio::test]
 async fn an_html_page_with_a_good_status_is_a_bad_gateway() {
-    is_a_bad_gateway(&[], Script::html(200)).await;
+    is_a_bad_gateway(&[], Script::html(200), "malformed").await;
 }
 
 #[tokio::test]
 async fn an_html_page_with_a_bad_status_is_a_json_error() {
-    is_a_bad_gateway(&[], Script::html(502)).await;
+    is_a_bad_gateway(&[], Script::html(502), "server_error").await;
 }
 
 #[tokio::test]
 async fn an_empty_answer_is_a_bad_gateway() {
-    is_a_bad_gateway(&[], Script::bytes(200, "application/json", "")).await;
+    is_a_bad_gateway(&[], Script::bytes(200, "application/json", ""), "malformed").await;
 }
 
 #[tokio::test]
 async fn json_of_another_shape_is_a_bad_gateway() {
     for body in ["[]", "null", "{}", "\"ok\"", "{\"choices\":[]}", "{\"choices\":{}}"] {
-        is_a_bad_gateway(&[], Script::bytes(200, "application/json", body)).await;
+        is_a_bad_gateway(&[], Script::bytes(200, "application/json", body), "malformed").await;
     }
 }
 
@@ -43,9 +43,10 @@ async fn a_body_cut_short_is_a_bad_gateway() {
     let whole = Dialect::OpenAi.whole("Hello").to_string();
     let half = &whole[..whole.len() / 2];
     let declared = Script::bytes(200, "application/json", half).header("Content-Length", "1000").then_cut();
-    is_a_bad_gateway(&[], declared).await;
-    is_a_bad_gateway(&[], Script::bytes(200, "application/json", half).close_delimited()).await;
-    is_a_bad_gateway(&[], Script::sse(&[half]).header("Content-Type", "application/json").then_cut()).await;
+    is_a_bad_gateway(&[], declared, "truncated").await;
+    is_a_bad_gateway(&[], Script::bytes(200, "application/json", half).close_delimited(), "malformed").await;
+    let chunked = Script::sse(&[half]).header("Content-Type", "application/json").then_cut();
+    is_a_bad_gateway(&[], chunked, "truncated").await;
 }
 
 #[tokio::test]
@@ -71,20 +72,21 @@ async fn a_compressed_answer_nobody_asked_for_is_unpacked() {
 }
 
 #[tokio::test]
-async fn a_compressed_stream_is_unpacked() {
-    let (gateway, [a]) = stage(&[]).await;
+async fn a_compressed_stream_nobody_asked_for_is_left_for_the_next_provider() {
+    let (gateway, [a, _b]) = stage(&[]).await;
     let packed = gzip(Dialect::OpenAi.stream(&["Hello ", "packed"]).concat().as_bytes());
     a.always(Script::sse(&[packed]).header("Content-Encoding", "gzip"));
     let reply = gateway.ask_stream("gpt-4o").await;
-    assert_eq!(reply.assert_ok().content(), "Hello packed");
+    assert_eq!(reply.assert_ok().content(), "Hello from b");
     assert!(reply.done());
+    assert_eq!(a.last().header("accept-encoding").unwrap_or("identity"), "identity");
 }
 
 #[tokio::test]
 async fn a_compressed_answer_cut_short_is_a_bad_gateway() {
     let packed = gzip(Dialect::OpenAi.whole("Hello packed").to_string().as_bytes());
     let script = Script::bytes(200, "application/json", &packed[..packed.len() - 12]);
-    is_a_bad_gateway(&[], script.header("Content-Encoding", "gzip")).await;
+    is_a_bad_gateway(&[], script.header("Content-Encoding", "gzip"), "truncated").await;
 }
 
 #[tokio::test]
@@ -92,13 +94,13 @@ async fn a_compressed_answer_that_unpacks_beyond_the_limit_is_a_bad_gateway() {
     let packed = gzip(&vec![b' '; 8 << 20]);
     assert!(packed.len() < 64 << 10);
     let script = Script::bytes(200, "application/json", packed).header("Content-Encoding", "gzip");
-    is_a_bad_gateway(&[("ORCHESTRATOR_ROUTING_MAX_RESPONSE_BYTES", "1048576")], script).await;
+    is_a_bad_gateway(&[("ORCHESTRATOR_ROUTING_MAX_RESPONSE_BYTES", "1048576")], script, "malformed").await;
 }
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_is_a_bad_gateway() {
     let script = Script::json(200, &Dialect::OpenAi.whole(&"z".repeat(2 << 20)));
-    is_a_bad_gateway(&[("ORCHESTRATOR_ROUTING_MAX_RESPONSE_BYTES", "1048576")], script).await;
+    is_a_bad_gateway(&[("ORCHESTRATOR_ROUTING_MAX_RESPONSE_BYTES", "1048576")], script, "malformed").await;
 }
 
 #[tokio::test]
@@ -117,7 +119,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn an_answer_without_content_is_a_bad_gateway() {
-    is_a_bad_gateway(&[], Script::bytes(204, "application/json", "")).await;
+    is_a_bad_gateway(&[], Script::bytes(204, "application/json", ""), "malformed").await;
 }
 
 #[tokio::test]

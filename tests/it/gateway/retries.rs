@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stage;
-use crate::support::{Script, gateway::question};
+use super::{stage, stage_of};
+use crate::support::{Dialect, Gateway, Script, Upstream, gateway::question};
 
 fn with(mut body: Value, more: Value) -> Value {
     for (key, value) in more.as_object().into_iter().flatten() {
@@ -37,10 +37,9 @@ async fn a_retry_count_of_zero_is_exactly_one_attempt() {
 
 #[tokio::test]
 async fn without_a_retry_count_the_providers_own_holds() {
-    let (gateway, [a]) = stage(&[]).await;
-    let id = gateway.admin_get("/admin/providers").await[0]["id"].clone();
-    let reply = gateway.admin("PATCH", &format!("/admin/providers/{id}"), json!({"max_retries": 1})).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    let gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    gateway.provider("a", "openai", &a, json!({"max_retries": 1})).await;
     a.always(Script::error(500, "Oops"));
     gateway.ask("gpt-4o").await.assert_error(502, "upstream_error");
     assert_eq!(a.calls(), 2);
@@ -115,15 +114,15 @@ async fn an_overloaded_provider_is_service_unavailable_with_a_time_to_come_back(
 
 #[tokio::test]
 async fn a_refused_provider_key_is_a_bad_gateway_and_never_the_callers_fault() {
-    for status in [401, 403] {
-        let (gateway, [a]) = stage(&[]).await;
-        a.always(Script::error(status, "Incorrect API key provided: sk-of-a"));
-        let reply = gateway.chat(with(question("gpt-4o"), json!({"retry_count": 3}))).await;
+    for (status, dialect) in [401, 403].into_iter().flat_map(|status| Dialect::ALL.map(|dialect| (status, dialect))) {
+        let (gateway, [a]) = stage_of(dialect, &[]).await;
+        a.always(Script::json(status, &dialect.error(status, "Incorrect API key provided: sk-of-a")));
+        let reply = gateway.chat(with(question(dialect.model()), json!({"retry_count": 3}))).await;
         reply.assert_error(502, "upstream_error");
         assert_eq!(reply.error()["details"]["reason"], "auth");
         assert!(!reply.text().contains("sk-of-a"), "no key leaks: {}", reply.text());
         assert_eq!(a.calls(), 1, "a key that was refused is refused again");
-        let row = gateway.assert_row(json!({"status_code": 502, "error_code": "upstream_error", "attempts": 1})).await;
+        let row = gateway.assert_row(json!({"status_code": 502, "error_code": "auth", "attempts": 1})).await;
         assert!(!row.to_string().contains("sk-of-a"), "{row}");
         assert!(!gateway.output().contains("sk-of-a"), "{}", gateway.output());
     }
@@ -131,7 +130,7 @@ async fn a_refused_provider_key_is_a_bad_gateway_and_never_the_callers_fault() {
 
 #[tokio::test]
 async fn the_providers_verdict_on_the_request_passes_with_its_status_and_message() {
-    for status in [400, 404, 413, 422] {
+    for status in [400, 413, 422] {
         let (gateway, [a, b]) = stage(&[]).await;
         let message = format!("What {status} means here");
         a.always(Script::error(status, &message));
@@ -144,6 +143,25 @@ async fn the_providers_verdict_on_the_request_passes_with_its_status_and_message
         assert_eq!(health["is_healthy"], true, "{health}");
         gateway.assert_row(json!({"status_code": status, "attempts": 1})).await;
     }
+}
+
+#[tokio::test]
+async fn a_model_that_a_provider_does_not_know_is_asked_for_elsewhere_and_never_again_here() {
+    let (gateway, [a, b]) = stage(&[]).await;
+    a.always(Script::error(404, "The model `gpt-4o` does not exist"));
+    let body = with(question("gpt-4o"), json!({"retry_count": 3}));
+    assert_eq!(gateway.chat(body.clone()).await.assert_ok().content(), "Hello from b");
+    assert_eq!(gateway.health_of("a").await["is_healthy"], true);
+    let alone = gateway.chat(with(body, json!({"provider": "a"}))).await;
+    assert_eq!(
+        (alone.status, alone.message().as_str()),
+        (404, "The model `gpt-4o` does not exist"),
+        "{}",
+        alone.text()
+    );
+    assert_eq!((a.calls(), b.calls()), (2, 1));
+    let rows = gateway.logs(2).await;
+    assert_eq!((&rows[1]["status_code"], &rows[1]["attempts"]), (&json!(404), &json!(1)), "{:#}", rows[1]);
 }
 
 #[tokio::test]

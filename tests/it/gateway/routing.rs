@@ -20,6 +20,7 @@ async fn ask(gateway: &Gateway, model: &str, more: Value) -> Reply {
 async fn mixed() -> (Gateway, [Upstream; 3]) {
     let gateway = Gateway::start().await;
     let upstreams = [Upstream::start("open").await, Upstream::start("claude").await, Upstream::start("gem").await];
+    upstreams[0].lists(&["gpt-4o", "o3-mini"]);
     for (upstream, dialect) in upstreams.iter().zip(Dialect::ALL) {
         gateway.provider(upstream.name(), dialect.kind(), upstream, json!({"max_retries": 0})).await;
     }
@@ -225,7 +226,7 @@ async fn fields_that_make_no_sense_are_refused_by_name() {
     for (field, values) in [
         ("provider", vec![json!(1), json!(["a"]), json!("")]),
         ("fallback_providers", vec![json!("a"), json!([1]), json!({"a": 1})]),
-        ("timeout", vec![json!(0), json!(0.5), json!(-1), json!("10"), json!(1e9)]),
+        ("timeout", vec![json!(0), json!(0.5), json!(-1), json!("10")]),
         ("retry_count", vec![json!(-1), json!(6), json!(1.5), json!("1")]),
     ] {
         for value in values {

@@ -14,7 +14,8 @@ fn streamed(model: &str) -> Value {
 }
 
 /// A stream that broke off after "Hello": an error event, no sign of a good end, no second provider.
-async fn breaks_off(dialect: Dialect, script: Script, code: &str) {
+async fn breaks_off(dialect: Dialect, script: Script, status: u16, why: &str) {
+    let code = if status == 503 { "service_unavailable" } else { "upstream_error" };
     let (gateway, [a, b]) = stage_of(dialect, &[]).await;
     a.always(script);
     let reply = gateway.ask_stream(dialect.model()).await;
@@ -24,14 +25,15 @@ async fn breaks_off(dialect: Dialect, script: Script, code: &str) {
     assert!(!reply.done(), "{dialect:?}: {}", reply.text());
     assert!(reply.complete, "{dialect:?}");
     assert_eq!((a.calls(), b.calls()), (1, 0), "{dialect:?}: no retry after content");
-    gateway.assert_row(json!({"error_code": code, "attempts": 1, "stream": true, "provider_name": "a"})).await;
+    let row = json!({"status_code": status, "error_code": why, "attempts": 1, "stream": true, "provider_name": "a"});
+    gateway.assert_row(row).await;
     assert_eq!(gateway.admin_get("/admin/stats").await["failed_requests"], 1);
 }
 
 #[tokio::test]
 async fn a_stream_cut_after_content_ends_with_an_error_event() {
     for dialect in Dialect::ALL {
-        breaks_off(dialect, Script::sse(&dialect.begun(&["Hel", "lo"])).then_cut(), "upstream_error").await;
+        breaks_off(dialect, Script::sse(&dialect.begun(&["Hel", "lo"])).then_cut(), 502, "truncated").await;
     }
 }
 
@@ -42,14 +44,14 @@ async fn a_stream_reset_after_content_ends_with_an_error_event() {
         let mut frames = dialect.begun(&["Hel", "lo"]);
         frames.push(String::new());
         let script = Script::sse(&frames).paced(Duration::from_millis(100)).then_reset();
-        breaks_off(dialect, script, "upstream_error").await;
+        breaks_off(dialect, script, 502, "truncated").await;
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_just_ends_without_a_reason_is_an_error() {
     for dialect in Dialect::ALL {
-        breaks_off(dialect, Script::sse(&dialect.begun(&["Hel", "lo"])), "upstream_error").await;
+        breaks_off(dialect, Script::sse(&dialect.begun(&["Hel", "lo"])), 502, "truncated").await;
     }
 }
 
@@ -58,12 +60,12 @@ async fn an_error_event_after_content_reaches_the_client_as_an_error_event() {
     for dialect in [Dialect::OpenAi] {
         let mut frames = dialect.begun(&["Hel", "lo"]);
         frames.push(dialect.error_event());
-        breaks_off(dialect, Script::sse(&frames), "upstream_error").await;
+        breaks_off(dialect, Script::sse(&frames), 502, "server_error").await;
     }
     for dialect in [Dialect::Anthropic, Dialect::Gemini] {
         let mut frames = dialect.begun(&["Hel", "lo"]);
         frames.push(dialect.error_event());
-        breaks_off(dialect, Script::sse(&frames), "service_unavailable").await;
+        breaks_off(dialect, Script::sse(&frames), 503, "service_unavailable").await;
     }
 }
 
@@ -124,9 +126,17 @@ async fn a_stream_that_ends_with_its_connection_arrives() {
 
 #[tokio::test]
 async fn a_stream_without_the_done_mark_but_with_a_reason_is_complete() {
+    let (gateway, [a]) = stage(&[]).await;
     let mut frames = Dialect::OpenAi.stream(&["Hello"]);
     assert_eq!(frames.pop().as_deref(), Some("data: [DONE]\n\n"));
-    arrives(Dialect::OpenAi, Script::sse(&frames), "Hello").await;
+    a.always(Script::sse(&frames));
+    let reply = gateway.ask_stream("gpt-4o").await;
+    assert_eq!(reply.assert_ok().content(), "Hello");
+    assert_eq!(reply.stream_error(), Value::Null);
+    assert!(reply.complete);
+    gateway
+        .assert_row(json!({"status_code": 200, "error_code": null, "prompt_tokens": 11, "completion_tokens": 7}))
+        .await;
 }
 
 #[tokio::test]
@@ -224,7 +234,7 @@ async fn an_event_beyond_the_limit_ends_the_stream_with_an_error_event() {
     assert!(!reply.done());
     assert!(reply.body.len() < 1 << 20, "{} bytes", reply.body.len());
     assert_eq!(b.calls(), 0);
-    gateway.assert_row(json!({"error_code": "upstream_error", "attempts": 1})).await;
+    gateway.assert_row(json!({"status_code": 502, "error_code": "malformed", "attempts": 1})).await;
 }
 
 #[tokio::test]
@@ -239,11 +249,11 @@ async fn a_large_event_within_the_limit_passes() {
 }
 
 #[tokio::test]
-async fn a_gemini_event_beyond_the_limit_ends_the_stream_too() {
+async fn an_event_of_another_protocol_beyond_the_limit_ends_the_stream_too() {
     let settings = [("ORCHESTRATOR_ROUTING_MAX_EVENT_BYTES", "65536")];
     for dialect in [Dialect::Anthropic, Dialect::Gemini] {
         let (gateway, [a]) = stage_of(dialect, &settings).await;
-        a.always(Script::sse(&dialect.begun(&["Hello", &"x".repeat(70_000)])));
+        a.always(Script::sse(&dialect.begun(&["Hello", &"x".repeat(3 << 20)])));
         let reply = gateway.ask_stream(dialect.model()).await;
         assert_eq!(reply.assert_ok().content(), "Hello", "{dialect:?}");
         assert_eq!(reply.stream_error()["code"], "upstream_error", "{dialect:?}");

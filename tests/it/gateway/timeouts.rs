@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{stage, stage_of};
-use crate::support::{Dialect, Script, gateway::question};
+use crate::support::{Dialect, Gateway, Script, Upstream, gateway::question};
 
 #[tokio::test]
 async fn a_fraction_of_a_second_counts_in_a_timeout() {
@@ -36,9 +36,9 @@ async fn the_deadline_covers_all_attempts_together() {
 
 #[tokio::test]
 async fn without_a_timeout_the_providers_own_holds() {
-    let (gateway, [a]) = stage(&[]).await;
-    let id = gateway.admin_get("/admin/providers").await[0]["id"].clone();
-    gateway.admin("PATCH", &format!("/admin/providers/{id}"), json!({"timeout": 1})).await;
+    let gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    gateway.provider("a", "openai", &a, json!({"timeout": 1, "max_retries": 0})).await;
     a.always(Script::silent());
     let reply = gateway.ask("gpt-4o").await;
     reply.assert_error(504, "upstream_timeout");
@@ -82,22 +82,28 @@ async fn a_stream_that_stalls_after_content_ends_with_an_error_event() {
         assert!(reply.complete, "{dialect:?}: the gateway's own answer ends properly");
         a.last().closed().await;
         assert_eq!(b.calls(), 0, "{dialect:?}: no retry after content");
-        gateway.assert_row(json!({"error_code": "upstream_timeout", "attempts": 1, "stream": true})).await;
+        gateway.assert_row(json!({"status_code": 504, "error_code": "stalled", "attempts": 1, "stream": true})).await;
         assert_eq!(gateway.admin_get("/admin/stats").await["successful_requests"], 0);
     }
 }
 
 #[tokio::test]
-async fn a_stream_outlives_the_requests_timeout_while_it_moves() {
-    let (gateway, [a]) = stage(&[]).await;
+async fn a_stream_outlives_the_providers_timeout_while_it_moves_but_not_the_clients() {
+    let gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    gateway.provider("a", "openai", &a, json!({"timeout": 1, "max_retries": 0})).await;
     let frames = Dialect::OpenAi.stream(&["one ", "two ", "three ", "four ", "five ", "six"]);
     a.always(Script::sse(&frames).paced(Duration::from_millis(300)));
-    let mut body = question("gpt-4o");
-    body["timeout"] = json!(1);
-    body["stream"] = json!(true);
-    let reply = gateway.chat(body).await;
+    let reply = gateway.ask_stream("gpt-4o").await;
     assert_eq!(reply.assert_ok().content(), "one two three four five six");
     assert!(reply.done());
+    let mut body = question("gpt-4o");
+    body["timeout"] = json!(1.2);
+    body["stream"] = json!(true);
+    let reply = gateway.chat(body).await;
+    assert!(reply.assert_ok().content().starts_with("one two "), "{}", reply.text());
+    assert_eq!(reply.stream_error()["code"], "upstream_timeout", "{}", reply.text());
+    a.last().closed().await;
 }
 
 #[tokio::test]

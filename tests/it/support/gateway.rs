@@ -119,7 +119,18 @@ impl Gateway {
 
     /// Creates a provider from the fields given, on top of a name, a type and a base URL, and returns its id.
     pub async fn provider(&self, name: &str, kind: &str, upstream: &Upstream, more: Value) -> i64 {
-        self.provider_at(name, kind, &upstream.url(), more).await
+        let asked = upstream.model_lists();
+        let id = self.provider_at(name, kind, &upstream.url(), more).await;
+        // A new provider is asked for its models at once; a test begins when that is over.
+        upstream.asked_for_models(asked + 1).await;
+        if upstream.has_models() {
+            eventually("the list of models to be in force", async || {
+                let provider = self.admin_get(&format!("/admin/providers/{id}")).await;
+                (!provider["listed_models"].is_null()).then_some(())
+            })
+            .await;
+        }
+        id
     }
 
     pub async fn provider_at(&self, name: &str, kind: &str, base_url: &str, more: Value) -> i64 {

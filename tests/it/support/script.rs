@@ -102,6 +102,10 @@ impl Script {
         self
     }
 
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status < 300)
+    }
+
     /// Waits before the head.
     pub fn after(mut self, wait: Duration) -> Self {
         self.wait = wait;

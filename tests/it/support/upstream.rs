@@ -56,6 +56,7 @@ struct State {
     queue: VecDeque<Script>,
     always: Option<Script>,
     models: Option<Script>,
+    gemini_models: Option<Script>,
     seen: Vec<Seen>,
     model_lists: usize,
 }
@@ -127,7 +128,9 @@ impl Upstream {
     /// Lists its models so, rather than saying that it does not know that page.
     pub fn lists(&self, models: &[&str]) -> &Self {
         let rows: Vec<Value> = models.iter().map(|id| json!({"id": id, "object": "model"})).collect();
-        self.lists_by(Script::json(200, &json!({"object": "list", "data": rows})))
+        let gemini: Vec<Value> = models.iter().map(|id| json!({"name": format!("models/{id}")})).collect();
+        self.state().gemini_models = Some(Script::json(200, &json!({"models": gemini})));
+        self.lists_by(Script::json(200, &json!({"object": "list", "data": rows, "has_more": false})))
     }
 
     pub fn lists_by(&self, script: Script) -> &Self {
@@ -145,6 +148,17 @@ impl Upstream {
     /// How often the list of models was asked for.
     pub fn model_lists(&self) -> usize {
         self.state().model_lists
+    }
+
+    /// Waits until the list of models was asked for so often, and answered.
+    pub async fn asked_for_models(&self, count: usize) {
+        let asked = async || (self.model_lists() >= count).then_some(());
+        eventually(&format!("the list of models of {} to be asked for", self.name), asked).await;
+    }
+
+    /// Whether it was told to list models.
+    pub fn has_models(&self) -> bool {
+        self.state().models.as_ref().is_some_and(Script::is_success)
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -206,7 +220,8 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
     let mut state = state.lock().expect("no holder panics");
     if asked.method == "GET" {
         state.model_lists += 1;
-        return state.models.clone().unwrap_or_else(|| Script::error(404, "No such page"));
+        let gemini = asked.path.starts_with("/v1beta").then(|| state.gemini_models.clone()).flatten();
+        return gemini.or_else(|| state.models.clone()).unwrap_or_else(|| Script::error(404, "No such page"));
     }
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     state.seen.push(Seen {
@@ -243,7 +258,7 @@ async fn perform(writer: &mut OwnedWriteHalf, script: &Script) -> bool {
     tokio::time::sleep(script.wait).await;
     if let Some(status) = script.status {
         if writer.write_all(&script.head(status)).await.is_err() {
-            return false;
+            return std::future::pending().await;
         }
         for step in &script.steps {
             let written = match step {
@@ -259,7 +274,8 @@ async fn perform(writer: &mut OwnedWriteHalf, script: &Script) -> bool {
                 Step::Send(bytes) => writer.write_all(bytes).await,
             };
             if written.is_err() {
-                return false;
+                // The peer is gone; whoever watches for that says so.
+                return std::future::pending().await;
             }
         }
     }

@@ -119,6 +119,10 @@ impl StreamDecoder for Decoder {
         Ok(())
     }
 
+    fn is_over(&self) -> bool {
+        self.finished
+    }
+
     fn end(&mut self, _out: &mut Vec<Event>) -> Result<(), ApiError> {
         if self.finished {
             return Ok(());

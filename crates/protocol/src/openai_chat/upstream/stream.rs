@@ -44,6 +44,10 @@ impl StreamDecoder for Decoder {
         self.answer(&answer, data, out)
     }
 
+    fn is_over(&self) -> bool {
+        self.done
+    }
+
     fn end(&mut self, _out: &mut Vec<Event>) -> Result<(), ApiError> {
         if self.finished || self.done {
             return Ok(());
