@@ -42,8 +42,8 @@ pub struct App {
     pub upstream: Client,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
-    /// Cancelled when what still runs is to end with an error.
-    pub cutting: CancellationToken,
+    /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
+    pub last_call: CancellationToken,
     /// Everything that runs beside the requests.
     pub tasks: TaskTracker,
     catalog: ArcSwap<Catalog>,
@@ -94,7 +94,7 @@ impl App {
                 extra_roots: extra_roots()?,
             })?,
             stopping: CancellationToken::new(),
-            cutting: CancellationToken::new(),
+            last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),
             catalog: ArcSwap::default(),
             reloading: tokio::sync::Mutex::default(),

@@ -29,7 +29,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let drain = CancellationToken::new();
     let serving =
-        server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone(), app.cutting.clone());
+        server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone(), app.last_call.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,

@@ -34,7 +34,8 @@ impl Gateway {
             .env("OPENAI_API_KEY", "sk-upstream")
             .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"))
             .current_dir(folder.path());
-        Ok(Self { server: Server::start(command)?, _folder: folder })
+        let server = Server::start(command, &folder.path().join("gateway.log"))?;
+        Ok(Self { server, _folder: folder })
     }
 
     /// Rows that the log holds.

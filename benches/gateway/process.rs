@@ -2,17 +2,20 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 
 /// Linux counts a process's time in hundredths of a second, on every architecture that matters here.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A server that does not listen after so long never will.
+const LONGEST_START: Duration = Duration::from_secs(20);
 
 /// Which cores the parts run on.
 #[derive(Clone, Copy, Debug)]
@@ -59,18 +62,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it says on standard output where it listens.
-    pub fn start(mut command: Command) -> anyhow::Result<Self> {
-        let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let mut lines = BufReader::new(child.stdout.take().context("standard output was asked for")?).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, address) = line.split_once("listening on http://")?;
-            address.trim().parse().ok()
-        });
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = address.with_context(|| format!("{command:?} ended before it listened"))?;
-        Ok(Self { child, address })
+    /// Starts it and waits until it says where it listens. What it says goes into the file `log`, as a service's output
+    /// does: reading a pipe would take time from the cores that are measured.
+    pub fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let child = command.stdout(File::create(log)?).spawn().with_context(|| format!("cannot run {command:?}"))?;
+        // Made first, so that the process ends with it when it never listens.
+        let mut server = Self { child, address: (Ipv4Addr::UNSPECIFIED, 0).into() };
+        let deadline = Instant::now() + LONGEST_START;
+        while Instant::now() < deadline && server.child.try_wait()?.is_none() {
+            let said = std::fs::read_to_string(log)?;
+            let address = said.lines().find_map(|line| line.split_once("listening on http://")?.1.trim().parse().ok());
+            if let Some(address) = address {
+                server.address = address;
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        anyhow::bail!("{command:?} does not listen:\n{}", std::fs::read_to_string(log)?)
     }
 
     /// Seconds that the process has computed so far, all threads together, in user and kernel mode.

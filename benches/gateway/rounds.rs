@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::Stdio};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use crate::{
     Options,
@@ -35,7 +36,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let cores = Cores::choose();
     println!("{}", report::preamble(cores, rounds, seconds));
 
-    let parts = Parts { program: std::env::current_exe()?, cores };
+    let parts = Parts { program: std::env::current_exe()?, cores, logs: tempfile::tempdir()? };
     let upstream = parts.server(cores.load, &["upstream"])?;
     let pass_through = parts.server(cores.proxy, &["pass-through", &upstream.address.to_string()])?;
     let gateway = Gateway::start(cores.proxy, &program, upstream.address)?;
@@ -64,13 +65,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 struct Parts {
     program: PathBuf,
     cores: Cores,
+    logs: TempDir,
 }
 
 impl Parts {
     fn server(&self, core: Option<usize>, arguments: &[&str]) -> anyhow::Result<Server> {
         let mut command = pinned(core, &self.program);
         command.args(arguments);
-        Server::start(command)
+        Server::start(command, &self.logs.path().join(arguments[0]))
     }
 
     fn round(&self, scenario: Scenario, server: &Server, seconds: f64) -> anyhow::Result<Round> {

@@ -118,9 +118,9 @@ impl Record {
         self.inner.as_ref().map_or_else(Instant::now, |inner| inner.began)
     }
 
-    /// Cancelled when the answer must be cut short because the gateway stops.
-    pub fn cutting(&self) -> CancellationToken {
-        self.inner.as_ref().map(|inner| inner.app.cutting.clone()).unwrap_or_default()
+    /// Cancelled when the request has to end, finished or not.
+    pub fn last_call(&self) -> CancellationToken {
+        self.inner.as_ref().map_or_else(CancellationToken::new, |inner| inner.app.last_call.clone())
     }
 
     pub fn request_id(&self) -> &str {

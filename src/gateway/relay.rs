@@ -55,7 +55,7 @@ pub struct Relay {
     told: Instant,
     served_by: Arc<str>,
     permit: Option<Permit>,
-    cutting: CancellationToken,
+    last_call: CancellationToken,
     record: Record,
 }
 
@@ -78,7 +78,7 @@ impl Relay {
             told: Instant::now(),
             served_by,
             permit: Some(permit),
-            cutting: record.cutting(),
+            last_call: record.last_call(),
             record,
         }
     }
@@ -103,7 +103,7 @@ impl Relay {
             let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
             let keep_alive = self.told + self.deadlines.keep_alive;
             let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
-            let Some(step) = self.cutting.run_until_cancelled(step).await else {
+            let Some(step) = self.last_call.run_until_cancelled(step).await else {
                 // Nobody upstream is to blame.
                 self.permit = None;
                 self.fail(stopping());

@@ -91,7 +91,7 @@ async fn call(app: &Arc<App>, inbound: &'static dyn Inbound, request: Request) -
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
         handle(app, inbound, &caller, &parts.headers, body, &mut record).await
     };
-    match app.cutting.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
+    match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
         Ok(response) => response,
         Err(error) => refuse(inbound, &error, &request_id, &mut record),
     }
