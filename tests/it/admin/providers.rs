@@ -65,9 +65,9 @@ async fn a_key_that_a_provider_repeats_is_shown_to_nobody() {
     let gateway = Gateway::start().await;
     let a = Upstream::start("a").await;
     let secret = "sk-very-secret-key-0123456789";
-    gateway.provider("a", "openai", &a, json!({"api_key": secret, "max_retries": 0})).await;
     a.lists_by(Script::error(401, &format!("{secret} is wrong")))
         .always(Script::error(400, &format!("{secret} is odd")));
+    gateway.provider("a", "openai", &a, json!({"api_key": secret, "max_retries": 0})).await;
     let reply = gateway.ask("gpt-4o").await;
     assert_eq!(reply.status, 400);
     let health = eventually("the probe to fail", async || {

@@ -23,14 +23,12 @@ use crate::support::{Gateway, Reply, gateway::chat};
 const EXPLAINED: &[(&str, &str)] = &[
     ("doc-ge-partial-args", "the recording lists the pieces of a call, which are one call"),
     ("doc-vx-partial-args-nested", "the recording lists the pieces of a call, which are one call"),
-    ("ge-reasoning-stream-77919", ARRAY),
-    ("ge-reasoning-tool-call-stream-552fc", ARRAY),
-    ("ge-reasoning-tool-roundtrip-s-b88d3", ARRAY),
-    ("ge-structured-output-stream-f2aeb", ARRAY),
     ("oc-error-400-b5070", "the recorded request has a second fault, which is refused before it is sent"),
 ];
 
-const ARRAY: &str = "recorded without alt=sse, which is always asked for: the answer is an array rather than a stream";
+fn explained(id: &str) -> Option<&'static str> {
+    EXPLAINED.iter().find(|(known, _)| *known == id).map(|(_, why)| *why)
+}
 
 /// How a request names its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +67,7 @@ async fn answers(naming: Naming) {
     }
     stage.check_rows(&fixtures, &mut misses).await;
     report(&fixtures, &misses);
-    let unexplained: Vec<&String> =
-        misses.keys().filter(|id| !EXPLAINED.iter().any(|(known, _)| known == *id)).collect();
+    let unexplained: Vec<&String> = misses.keys().filter(|id| explained(id).is_none()).collect();
     assert!(unexplained.is_empty(), "{} of {} recordings: {unexplained:#?}", unexplained.len(), fixtures.len());
 }
 
@@ -197,8 +194,7 @@ fn report(fixtures: &[Fixture], misses: &BTreeMap<String, Vec<String>>) {
         println!("{wire:10} {feature:40} {passed:4}/{total}{}", if passed == total { "" } else { "  <--" });
     }
     for (id, wrong) in misses {
-        let why = EXPLAINED.iter().find(|(known, _)| known == id).map_or("MISS", |(_, why)| why);
-        println!("{id}: {why}");
+        println!("{id}: {}", explained(id).unwrap_or("MISS"));
         for line in wrong {
             println!("    {line}");
         }

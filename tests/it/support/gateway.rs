@@ -120,7 +120,11 @@ impl Gateway {
     /// Creates a provider from the fields given, on top of a name, a type and a base URL, and returns its id.
     pub async fn provider(&self, name: &str, kind: &str, upstream: &Upstream, more: Value) -> i64 {
         let asked = upstream.model_lists();
+        let enabled = more["enabled"] != false;
         let id = self.provider_at(name, kind, &upstream.url(), more).await;
+        if !enabled {
+            return id;
+        }
         // A new provider is asked for its models at once; a test begins when that is over.
         upstream.asked_for_models(asked + 1).await;
         if upstream.has_models() {
