@@ -6,7 +6,10 @@ pub mod probe;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,6 +51,8 @@ impl Health {
 pub struct ProviderHealth {
     breaker: Mutex<breaker::Breaker>,
     told: Mutex<Told>,
+    /// Whether it is being asked how it is.
+    checking: Arc<AtomicBool>,
     /// How often the provider may be asked again after it failed.
     pub retries: RetryBudget,
 }
@@ -93,6 +98,7 @@ impl ProviderHealth {
         Self {
             breaker: Mutex::new(breaker::Breaker::new(policy)),
             told: Mutex::default(),
+            checking: Arc::default(),
             retries: RetryBudget::default(),
         }
     }
@@ -111,6 +117,12 @@ impl ProviderHealth {
     /// The provider asked to be left alone for a while. A shorter rest never shortens a longer one.
     pub fn rest(&self, wait: Duration) {
         self.breaker().rest(Instant::now() + wait);
+    }
+
+    /// Takes leave to ask the provider how it is, unless somebody is just doing that.
+    pub fn begin_check(&self) -> Option<Checking> {
+        let begun = self.checking.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
+        begun.is_ok().then(|| Checking(self.checking.clone()))
     }
 
     pub fn view(&self) -> View {
@@ -143,6 +155,16 @@ impl ProviderHealth {
 
     fn breaker(&self) -> MutexGuard<'_, breaker::Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One running question how a provider is.
+#[derive(Debug)]
+pub struct Checking(Arc<AtomicBool>);
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -30,6 +30,9 @@ const PAGES: usize = 20;
 /// How often the loop looks whether somebody is due.
 const TICK: Duration = Duration::from_millis(250);
 
+/// An operator who adds a provider waits at most so long for its list of models.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Starts the loop that probes providers and keeps their model lists fresh, until the gateway stops.
 pub fn spawn(app: &Arc<App>) {
     let (watched, stopping) = (Arc::downgrade(app), app.stopping.clone());
@@ -65,7 +68,8 @@ impl Due {
         let next = (now + config.health.interval, now + config.routing.model_list_interval);
         let Some((probe, list)) = self.0.get_mut(&provider.id) else {
             self.0.insert(provider.id, next);
-            return provider.listed.is_none() || config.health.enabled;
+            let known = provider.health.view().last_check.is_some();
+            return !known && (provider.listed.is_none() || config.health.enabled);
         };
         let on_probation = provider.health.view().state == State::Unhealthy
             && matches!(provider.health.admission(), Admission::Yes)
@@ -78,8 +82,20 @@ impl Due {
     }
 }
 
+/// Asks a provider that is new or has moved, so that what it serves is known when the operator's next request comes. An
+/// operator does not wait for a slow one: it is asked on in the background.
+pub async fn introduce(app: &Arc<App>, id: i64) {
+    let Some(provider) = app.catalog().providers.iter().find(|provider| provider.id == id).cloned() else { return };
+    let background = app.clone();
+    let asked = app.tasks.spawn(async move { refresh(&background, &provider).await });
+    if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+        tracing::debug!(provider = id, "A new provider has not listed its models yet");
+    }
+}
+
 /// Asks a provider for its models; notes how it is, and what it has.
-pub async fn refresh(app: &App, provider: &Provider) {
+async fn refresh(app: &App, provider: &Provider) {
+    let Some(_checking) = provider.health.begin_check() else { return };
     let Some(permit) = provider.health.admit(false) else { return };
     let began = Instant::now();
     match list_models(app, provider).await {

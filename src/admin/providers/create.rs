@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 
-use super::{input::ProviderInput, put_in_force, view::ProviderView};
+use super::{find, input::ProviderInput, put_in_force, view::ProviderView};
 use crate::{
     admin::{Operator, error::taken, input::Body},
     app::App,
     clock,
+    health::probe,
     http::error::Failure,
     store::{Noun, Provider},
 };
 
 /// Create a provider
 ///
-/// Needs `name` and `type`. It is in force when the answer comes; its list of models is fetched right after.
+/// Needs `name` and `type`. It is in force when the answer comes; its list of models is fetched, for which the answer waits two seconds at most.
 #[utoipa::path(
     post,
     path = "/providers",
@@ -39,5 +40,6 @@ pub(crate) async fn create(
     let inserted = app.store.insert_provider(&row).await;
     inserted.map_err(|error| taken(error, "name", || format!("a provider named `{}` exists already", row.name)))?;
     put_in_force(&app).await?;
-    Ok((StatusCode::CREATED, Json(ProviderView::of(&row, &app.master_key))))
+    probe::introduce(&app, row.id).await;
+    Ok((StatusCode::CREATED, Json(ProviderView::of(&find(&app, row.id).await?, &app.master_key))))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 
-use super::{input::ProviderInput, put_in_force, view::ProviderView};
+use super::{find, input::ProviderInput, put_in_force, view::ProviderView};
 use crate::{
     admin::{
         Operator,
@@ -79,18 +79,13 @@ async fn change(app: &Arc<App>, id: i64, input: &ProviderInput) -> Result<Provid
     Ok(ProviderView::of(&row, &app.master_key))
 }
 
-/// What was known about a provider at another address, or under another key, is forgotten; it is asked anew in the
-/// background.
+/// What was known about a provider at another address, or under another key, is forgotten; it is asked anew.
 async fn moved(app: &Arc<App>, row: &Provider) -> Result<ProviderView, Failure> {
     app.store.forget_listed_models(row.id).await?;
     app.health.retain(|other| other != row.id);
     put_in_force(app).await?;
-    if let Some(provider) = app.catalog().providers.iter().find(|provider| provider.id == row.id).cloned() {
-        let background = app.clone();
-        app.tasks.spawn(async move { probe::refresh(&background, &provider).await });
-    }
-    let row = Provider { listed_models: None, listed_at: None, ..row.clone() };
-    Ok(ProviderView::of(&row, &app.master_key))
+    probe::introduce(app, row.id).await;
+    Ok(ProviderView::of(&find(app, row.id).await?, &app.master_key))
 }
 
 /// Why an edit did not happen.
