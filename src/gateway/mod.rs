@@ -36,7 +36,7 @@ use self::{
 use crate::{
     app::App,
     catalog::Caller,
-    health::{Outcome, Permit},
+    health::{Outcome, Permit, RetryPermit},
     limits::Subject,
     routing::{self, Target},
     upstream::{Verdict, blames_upstream, verdict},
@@ -141,8 +141,7 @@ async fn drive(
             }
             Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
         };
-        let slot = turns.slot(at);
-        let (target, retry) = (slot.target.clone(), slot.is_retry());
+        let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
         let prepared = match source.prepare(&target) {
             Ok(prepared) => prepared,
             Err(error) if error.kind == ErrorKind::Internal => return Err(error),
@@ -153,21 +152,9 @@ async fn drive(
                 continue;
             }
         };
-        let provider = &target.provider;
-        let Some(permit) = provider.health.admit(retry || turns.is_last(at)) else {
+        let Some((permit, _retrying)) = leave(&target, retry, turns.is_last(at)) else {
             turns.skip(at);
             continue;
-        };
-        let _retrying = match retry.then(|| provider.health.retries.take()) {
-            Some(None) => {
-                turns.skip(at);
-                continue;
-            }
-            Some(permit) => permit,
-            None => {
-                provider.health.retries.earn();
-                None
-            }
         };
         record.attempt(&target);
         let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
@@ -177,18 +164,14 @@ async fn drive(
         };
         match sent {
             Ok(answer) => {
-                return Ok(Won {
-                    deadline: total(asked, routing.stream_max_duration, began, deadline),
-                    target,
-                    prepared,
-                    answer,
-                    permit,
-                });
+                let deadline = total(asked, routing.stream_max_duration, began, deadline);
+                return Ok(Won { target, prepared, answer, permit, deadline });
             }
             Err(error) => {
-                let error = provider.conceal(error);
+                let error = target.provider.conceal(error);
                 blame(&target, permit, &error, own);
-                tracing::debug!(provider = %target.provider.name, error = %error, reason = error.reason, "An attempt at {} failed", target.provider.name);
+                let provider = &target.provider.name;
+                tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {
                     return Err(error);
                 }
@@ -197,6 +180,18 @@ async fn drive(
             }
         }
     }
+}
+
+/// Leave to ask a target now: from its health, and to ask it again from its budget of retries, for as long as the
+/// attempt runs. A provider that is left out is asked all the same where nobody else is left.
+fn leave(target: &Target, retry: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
+    let health = &target.provider.health;
+    let permit = health.admit(retry || last)?;
+    if retry {
+        return Some((permit, Some(health.retries.take()?)));
+    }
+    health.retries.earn();
+    Some((permit, None))
 }
 
 /// When a stream must be over: by the client's own word, else after the longest time any may take.
