@@ -64,7 +64,9 @@ pub async fn handle(
     };
     record.asked(&asked.wish.model, asked.stream, manners);
     inbound.validate(&members)?;
-    if !caller.may_use(&asked.wish.model) {
+    let catalog = app.catalog();
+    let plain = routing::split(&catalog, &asked.wish.model).1;
+    if !caller.may_use(&asked.wish.model) && !caller.may_use(plain) {
         return Err(ApiError::new(
             ErrorKind::Forbidden,
             format!("this API key may not use the model `{}`", asked.wish.model),
@@ -72,7 +74,6 @@ pub async fn handle(
     }
     admit(app, caller)?;
 
-    let catalog = app.catalog();
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let mut source = Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
@@ -171,9 +172,7 @@ async fn drive(
         record.attempt(&target);
         let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
-            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until)
-                .await
-                .map_err(|error| target.provider.discreet(error)),
+            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await,
             Err(error) => Err(error),
         };
         match sent {
@@ -303,13 +302,12 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
                 total: deadline,
                 keep_alive: routing.keep_alive_interval,
             };
-            let name = target.provider.name.clone();
             let writer = if prepared.same {
                 Writer::Same(inbound.passthrough(&record.envelope()))
             } else {
                 Writer::Other(inbound.encoder(record.envelope()), prepared.custom)
             };
-            Relay::new(*upstream, writer, deadlines, name, permit, record.hand_over()).into_body()
+            Relay::new(*upstream, writer, deadlines, target.provider, permit, record.hand_over()).into_body()
         }
     };
     let mut response = Response::new(body);

@@ -117,3 +117,63 @@ impl Slot {
         self.tried > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use llm_protocol::ir::ErrorKind;
+
+    use super::*;
+    use crate::routing::tests::target;
+
+    fn turns(count: i64, attempts: u32) -> Turns {
+        let backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(4) };
+        Turns::new((0..count).map(|id| target(id, 100, 100)).collect(), |_| Admission::Yes, |_| attempts, backoff)
+    }
+
+    fn error(kind: ErrorKind, wait: Option<u64>) -> ApiError {
+        ApiError { retry_after: wait.map(Duration::from_secs), ..ApiError::new(kind, "") }
+    }
+
+    #[test]
+    fn everybody_is_asked_once_before_anybody_is_asked_again() {
+        let (mut turns, now) = (turns(2, 2), Instant::now());
+        let end = now + Duration::from_secs(60);
+        assert_eq!(turns.next(now, end), Turn::Now(0));
+        turns.failed(0, &error(ErrorKind::Upstream, None), now, 0.0);
+        assert_eq!(turns.next(now, end), Turn::Now(1));
+        turns.failed(1, &error(ErrorKind::Upstream, None), now, 0.5);
+        assert_eq!(turns.next(now, end), Turn::Now(0));
+        turns.failed(0, &error(ErrorKind::Upstream, None), now, 0.0);
+        assert_eq!(turns.next(now, end), Turn::At(1, now + Duration::from_millis(500)));
+        turns.failed(1, &error(ErrorKind::Upstream, None), now, 0.0);
+        assert_eq!(turns.next(now, end), Turn::Over);
+    }
+
+    #[test]
+    fn a_wait_that_was_asked_for_is_kept_if_it_fits_and_refused_if_not() {
+        let (mut turns, now) = (turns(1, 3), Instant::now());
+        turns.failed(0, &error(ErrorKind::RateLimited, Some(10)), now, 0.0);
+        let at = now + Duration::from_secs(10);
+        assert_eq!(turns.next(now, now + Duration::from_secs(11)), Turn::At(0, at));
+        assert_eq!(turns.next(now, now + Duration::from_secs(10)), Turn::Over);
+        assert_eq!(turns.next(at, at + Duration::from_secs(1)), Turn::Now(0));
+    }
+
+    #[test]
+    fn what_will_not_pass_is_not_tried_again_at_the_same_provider() {
+        for kind in [ErrorKind::NotFound, ErrorKind::UpstreamAuth, ErrorKind::QuotaExceeded, ErrorKind::Timeout] {
+            let (mut turns, now) = (turns(1, 3), Instant::now());
+            turns.failed(0, &error(kind, None), now, 0.0);
+            assert_eq!(turns.next(now, now + Duration::from_secs(60)), Turn::Over, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn random_waits_grow_up_to_a_cap() {
+        let (mut turns, now) = (turns(1, 9), Instant::now());
+        for most in [1, 2, 4, 4] {
+            turns.failed(0, &error(ErrorKind::Upstream, None), now, 1.0);
+            assert_eq!(turns.next(now, now + Duration::from_secs(60)), Turn::At(0, now + Duration::from_secs(most)));
+        }
+    }
+}

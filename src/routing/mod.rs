@@ -79,7 +79,7 @@ pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
 }
 
 /// The provider's name or type in front of the first colon, if there is such a provider, and the model without it.
-fn split<'a>(catalog: &Catalog, model: &'a str) -> (Option<&'a str>, &'a str) {
+pub fn split<'a>(catalog: &Catalog, model: &'a str) -> (Option<&'a str>, &'a str) {
     match model.split_once(':') {
         Some((selector, rest)) if !rest.is_empty() && catalog.knows(selector) => (Some(selector), rest),
         _ => (None, model),
@@ -105,14 +105,12 @@ fn selected(
     }
     let chosen = catalog.select(selector);
     let configured = catalog.models.get(model);
-    let associated: Vec<Target> = match configured {
-        Some(model) => {
-            routes(model, needs).filter(|target| chosen.iter().any(|p| p.id == target.provider.id)).collect()
+    if let Some(model) = configured {
+        let is_chosen = |provider: &Provider| chosen.iter().any(|chosen| chosen.id == provider.id);
+        if model.routes.iter().any(|route| is_chosen(&route.provider)) {
+            let able: Vec<Target> = routes(model, needs).filter(|target| is_chosen(&target.provider)).collect();
+            return if able.is_empty() { Err(unable(model, needs)) } else { Ok(able) };
         }
-        None => Vec::new(),
-    };
-    if !associated.is_empty() {
-        return Ok(associated);
     }
     let plain = |provider: &&Arc<Provider>| plain(provider, model, configured);
     let serving: Vec<Target> = chosen.iter().filter(|provider| provider.serves(model)).map(plain).collect();
@@ -134,14 +132,18 @@ fn serving(catalog: &Catalog, model: &str, needs: Needs) -> Result<Vec<Target>, 
     });
     targets.extend(serving.map(|provider| plain(provider, model, configured)));
     match configured {
-        Some(model) if targets.is_empty() && !model.routes.is_empty() => Err(ApiError {
-            param: Some("model".into()),
-            ..ApiError::new(
-                ErrorKind::InvalidRequest,
-                format!("no provider of the model `{}` can do what the request needs ({needs})", model.name),
-            )
-        }),
+        Some(model) if targets.is_empty() && !model.routes.is_empty() => Err(unable(model, needs)),
         _ => Ok(targets),
+    }
+}
+
+fn unable(model: &Model, needs: Needs) -> ApiError {
+    ApiError {
+        param: Some("model".into()),
+        ..ApiError::new(
+            ErrorKind::InvalidRequest,
+            format!("no provider of the model `{}` can do what the request needs ({needs})", model.name),
+        )
     }
 }
 
@@ -169,5 +171,42 @@ impl std::fmt::Display for Needs {
             [(self.tool_call, "tool_call"), (self.structured_output, "structured_output"), (self.image, "image")];
         let names: Vec<_> = wanted.iter().filter(|(needed, _)| *needed).map(|(_, name)| *name).collect();
         f.write_str(&names.join(", "))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        health::{Health, Policy},
+        providers,
+    };
+
+    /// A target of provider `id`, of this priority and weight.
+    pub(crate) fn target(id: i64, priority: i64, weight: i64) -> Target {
+        let second = Duration::from_secs(1);
+        let health = Health::new(Policy { max_errors: 3, ejection_base: second, ejection_max: second });
+        let kind = providers::find("openai").unwrap();
+        let provider = Provider {
+            id,
+            name: format!("p{id}").into(),
+            kind,
+            protocol: kind.protocol,
+            base_url: "http://127.0.0.1:9/v1".into(),
+            key: None,
+            priority,
+            weight,
+            timeout: second,
+            max_retries: 0,
+            rate_limit: None,
+            listed: None,
+            own_address: false,
+            associated: false,
+            created: 0,
+            health: health.of(id),
+        };
+        Target { provider: Arc::new(provider), model: "m".into(), weight, configured: None }
     }
 }

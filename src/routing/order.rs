@@ -62,3 +62,59 @@ fn draw(tier: &[Target], chance: &mut impl Rng) -> usize {
     }
     tier.len() - 1
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rand::{SeedableRng, rngs::StdRng};
+    use tokio::time::Instant;
+
+    use super::{super::tests::target, *};
+
+    fn ids(ordered: &[Target]) -> Vec<i64> {
+        ordered.iter().map(|target| target.provider.id).collect()
+    }
+
+    fn all_well(_: &Target) -> Admission {
+        Admission::Yes
+    }
+
+    #[test]
+    fn tiers_are_strict_and_who_weighs_nothing_comes_last_of_its_group() {
+        let mut chance = StdRng::seed_from_u64(1);
+        for _ in 0..200 {
+            let group = vec![target(1, 50, 100), target(2, 900, 0), target(3, 100, 1), target(4, 100, 1000)];
+            let ordered = ids(&order(vec![group, vec![target(5, 1000, 1), target(1, 50, 100)]], all_well, &mut chance));
+            assert_eq!((ordered.len(), &ordered[2..]), (5, &[1, 2, 5][..]));
+        }
+    }
+
+    #[test]
+    fn within_a_tier_the_first_place_is_shared_by_weight() {
+        let mut chance = StdRng::seed_from_u64(2);
+        let mut first = [0_u32; 3];
+        for _ in 0..20_000 {
+            let group = vec![target(0, 100, 70), target(1, 100, 20), target(2, 100, 10)];
+            first[ids(&order(vec![group], all_well, &mut chance))[0] as usize] += 1;
+        }
+        for (count, share) in first.into_iter().zip([0.7, 0.2, 0.1]) {
+            assert!((f64::from(count) / 20_000.0 - share).abs() < 0.015, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn who_rests_comes_after_who_may_be_asked_and_of_the_ejected_the_least_bad_alone() {
+        let (mut chance, now) = (StdRng::seed_from_u64(3), Instant::now());
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let admission = |target: &Target| match target.provider.id {
+            1 => Admission::Ejected(later(9)),
+            2 => Admission::Ejected(later(3)),
+            3 => Admission::Resting(later(5)),
+            4 => Admission::Resting(later(1)),
+            _ => Admission::Yes,
+        };
+        let group = (1..=5).map(|id| target(id, 100, 1)).collect();
+        assert_eq!(ids(&order(vec![group], admission, &mut chance)), [5, 4, 3, 2]);
+    }
+}

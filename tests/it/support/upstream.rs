@@ -267,7 +267,7 @@ async fn perform(writer: &mut OwnedWriteHalf, script: &Script) -> bool {
     tokio::time::sleep(script.wait).await;
     if let Some(status) = script.status {
         if writer.write_all(&script.head(status)).await.is_err() {
-            return false;
+            return std::future::pending().await;
         }
         for step in &script.steps {
             let written = match step {
@@ -283,7 +283,8 @@ async fn perform(writer: &mut OwnedWriteHalf, script: &Script) -> bool {
                 Step::Send(bytes) => writer.write_all(bytes).await,
             };
             if written.is_err() {
-                return false;
+                // The peer is gone; whoever watches for that says so.
+                return std::future::pending().await;
             }
         }
     }

@@ -215,18 +215,22 @@ impl Models {
 
 /// Whether `name` fits `pattern`, in which each `*` stands for any characters, none included. Letters match in any case.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let pattern = pattern.to_ascii_lowercase();
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = pattern.contains('*').then(|| pieces.next_back()).flatten() else { return rest.is_empty() };
+    let (mut pieces, mut rest) = (pattern.split('*').map(str::as_bytes), name.as_bytes());
+    let Some(first) = pieces.next().filter(|first| starts_with(rest, first)) else { return false };
+    rest = &rest[first.len()..];
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
     for piece in pieces {
-        match rest.find(piece) {
+        match (0..rest.len()).find(|at| starts_with(&rest[*at..], piece)) {
             Some(at) => rest = &rest[at + piece.len()..],
+            None if piece.is_empty() => {}
             None => return false,
         }
     }
-    rest.ends_with(last)
+    rest.len() >= last.len() && starts_with(&rest[rest.len() - last.len()..], last)
+}
+
+fn starts_with(text: &[u8], start: &[u8]) -> bool {
+    text.len() >= start.len() && text[..start.len()].eq_ignore_ascii_case(start)
 }
 
 #[cfg(test)]
