@@ -15,7 +15,7 @@ async fn forgive(gateway: &Gateway, a: &Upstream, model: &str) {
 
 /// Offsets that a pass over `length` bytes takes; the step is odd, so that it meets all kinds of places.
 fn offsets(length: usize) -> impl Iterator<Item = usize> {
-    (1..length).step_by(length / 40 | 1)
+    (1..length).step_by((length / 40) | 1)
 }
 
 /// The client got the second provider's answer, or all of the first's, or a part of it with an error behind.
