@@ -173,16 +173,15 @@ async fn first_start(config: &Config, store: &Store, master_key: &MasterKey) -> 
     }
     let admin_key = match &config.auth.admin_key {
         Some(key) => KeyHash::of(key.expose_secret()),
-        None => match store.setting(ADMIN_KEY_SETTING).await? {
-            Some(hash) => hash.parse().context("the stored admin key is damaged; set ADMIN_KEY")?,
-            None => {
-                let key = secret::generate("sk-admin-");
-                let hash = KeyHash::of(key.expose_secret());
-                store.put_setting(ADMIN_KEY_SETTING, &hash.to_string()).await?;
+        None => {
+            let key = secret::generate("sk-admin-");
+            // Of two gateways that start on one database, one makes the key.
+            if store.claim_setting(ADMIN_KEY_SETTING, &KeyHash::of(key.expose_secret()).to_string()).await? {
                 made.admin_key = Some(key);
-                hash
             }
-        },
+            let kept = store.setting(ADMIN_KEY_SETTING).await?.unwrap_or_default();
+            kept.parse().context("the stored admin key is damaged; set ADMIN_KEY")?
+        }
     };
     Ok((admin_key, made))
 }

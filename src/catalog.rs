@@ -122,7 +122,7 @@ impl Caller {
 
 impl Provider {
     /// The same error without the provider's key, should the provider have repeated it.
-    pub fn discreet(&self, error: ApiError) -> ApiError {
+    pub fn conceal(&self, error: ApiError) -> ApiError {
         match &self.key {
             Some(key) => ApiError { message: secret::conceal(&error.message, key), ..error },
             None => error,
@@ -137,15 +137,6 @@ impl Provider {
     /// Whether its own list, or its type where there is no list, says that it serves a model.
     pub fn is_known_for(&self, model: &str) -> bool {
         !self.associated && self.listed.as_ref().map_or_else(|| self.kind.knows(model), |listed| listed.contains(model))
-    }
-
-    /// The error without the provider's key, which some repeat in their messages.
-    pub fn conceal(&self, mut error: ApiError) -> ApiError {
-        let key = self.key.as_ref().map(|key| key.expose_secret()).filter(|key| !key.is_empty());
-        if let Some(key) = key.filter(|key| error.message.contains(*key)) {
-            error.message = error.message.replace(key, "…");
-        }
-        error
     }
 
     /// Whether nothing is known about its models, so that it may serve any.

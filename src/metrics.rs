@@ -1,18 +1,19 @@
 //! Every metric, named in one place.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
 
-use crate::store::LogRow;
+use crate::{journal::Journal, store::LogRow};
 
 /// What is counted. Labels are names that an operator configured, never what a client wrote, so that series are bounded.
 pub struct Metrics {
@@ -22,6 +23,12 @@ pub struct Metrics {
     tokens: Family<Tokens, Counter>,
     cost: Family<Of, Counter<f64, AtomicU64>>,
     dropped_fields: Counter,
+    log_rows: Family<Rows, Gauge<i64, AtomicI64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rows {
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,12 +55,14 @@ impl Default for Metrics {
         let requests = Family::default();
         let duration = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (tokens, cost, dropped_fields) = (Family::default(), Family::default(), Counter::default());
+        let log_rows = Family::default();
         registry.register("requests", "Requests by who answered, and how", requests.clone());
         registry.register_with_unit("request_duration", "Whole requests", Unit::Seconds, duration.clone());
         registry.register("tokens", "Tokens by kind", tokens.clone());
         registry.register("cost_dollars", "What answers cost, where a price is known", cost.clone());
         registry.register("dropped_fields", "Request fields that a target could not carry", dropped_fields.clone());
-        Self { registry, requests, duration, tokens, cost, dropped_fields }
+        registry.register("log_rows", "Log rows since the start: waiting, written, dropped", log_rows.clone());
+        Self { registry, requests, duration, tokens, cost, dropped_fields, log_rows }
     }
 }
 
@@ -86,7 +95,12 @@ impl Metrics {
     }
 
     /// All of it, in OpenMetrics text.
-    pub fn render(&self) -> String {
+    pub fn render(&self, journal: &Journal) -> String {
+        let rows =
+            [("waiting", journal.depth() as u64), ("written", journal.written()), ("dropped", journal.dropped())];
+        for (state, count) in rows {
+            self.log_rows.get_or_create(&Rows { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut out = String::new();
         // Writing to a String cannot fail.
         let _ = text::encode(&mut out, &self.registry);

@@ -36,7 +36,7 @@ use self::{
 use crate::{
     app::App,
     catalog::Caller,
-    health::{Outcome, Permit},
+    health::{Outcome, Permit, RetryPermit},
     limits::Subject,
     routing::{self, Target},
     upstream::{Verdict, blames_upstream, verdict},
@@ -64,7 +64,9 @@ pub async fn handle(
     };
     record.asked(&asked.wish.model, asked.stream, manners);
     inbound.validate(&members)?;
-    if !caller.may_use(&asked.wish.model) {
+    let catalog = app.catalog();
+    let plain = routing::split(&catalog, &asked.wish.model).1;
+    if !caller.may_use(&asked.wish.model) && !caller.may_use(plain) {
         return Err(ApiError::new(
             ErrorKind::Forbidden,
             format!("this API key may not use the model `{}`", asked.wish.model),
@@ -72,7 +74,6 @@ pub async fn handle(
     }
     admit(app, caller)?;
 
-    let catalog = app.catalog();
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let mut source = Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
@@ -140,8 +141,7 @@ async fn drive(
             }
             Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
         };
-        let slot = turns.slot(at);
-        let (target, retry) = (slot.target.clone(), slot.is_retry());
+        let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
         let prepared = match source.prepare(&target) {
             Ok(prepared) => prepared,
             Err(error) if error.kind == ErrorKind::Internal => return Err(error),
@@ -152,44 +152,26 @@ async fn drive(
                 continue;
             }
         };
-        let provider = &target.provider;
-        let Some(permit) = provider.health.admit(retry || turns.is_last(at)) else {
+        let Some((permit, _retrying)) = leave(&target, retry, turns.is_last(at)) else {
             turns.skip(at);
             continue;
-        };
-        let _retrying = match retry.then(|| provider.health.retries.take()) {
-            Some(None) => {
-                turns.skip(at);
-                continue;
-            }
-            Some(permit) => permit,
-            None => {
-                provider.health.retries.earn();
-                None
-            }
         };
         record.attempt(&target);
         let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
-            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until)
-                .await
-                .map_err(|error| target.provider.discreet(error)),
+            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await,
             Err(error) => Err(error),
         };
         match sent {
             Ok(answer) => {
-                return Ok(Won {
-                    deadline: total(asked, routing.stream_max_duration, began, deadline),
-                    target,
-                    prepared,
-                    answer,
-                    permit,
-                });
+                let deadline = total(asked, routing.stream_max_duration, began, deadline);
+                return Ok(Won { target, prepared, answer, permit, deadline });
             }
             Err(error) => {
-                let error = provider.conceal(error);
+                let error = target.provider.conceal(error);
                 blame(&target, permit, &error, own);
-                tracing::debug!(provider = %target.provider.name, error = %error, reason = error.reason, "An attempt at {} failed", target.provider.name);
+                let provider = &target.provider.name;
+                tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {
                     return Err(error);
                 }
@@ -198,6 +180,18 @@ async fn drive(
             }
         }
     }
+}
+
+/// Leave to ask a target now: from its health, and to ask it again from its budget of retries, for as long as the
+/// attempt runs. A provider that is left out is asked all the same where nobody else is left.
+fn leave(target: &Target, retry: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
+    let health = &target.provider.health;
+    let permit = health.admit(retry || last)?;
+    if retry {
+        return Some((permit, Some(health.retries.take()?)));
+    }
+    health.retries.earn();
+    Some((permit, None))
 }
 
 /// When a stream must be over: by the client's own word, else after the longest time any may take.
@@ -303,13 +297,12 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
                 total: deadline,
                 keep_alive: routing.keep_alive_interval,
             };
-            let name = target.provider.name.clone();
             let writer = if prepared.same {
                 Writer::Same(inbound.passthrough(&record.envelope()))
             } else {
                 Writer::Other(inbound.encoder(record.envelope()), prepared.custom)
             };
-            Relay::new(*upstream, writer, deadlines, name, permit, record.hand_over()).into_body()
+            Relay::new(*upstream, writer, deadlines, target.provider, permit, record.hand_over()).into_body()
         }
     };
     let mut response = Response::new(body);

@@ -19,6 +19,7 @@ use super::{
     stream::{Step, Upstream},
 };
 use crate::{
+    catalog::Provider,
     health::{Outcome, Permit},
     http::error::context,
     upstream::{blames_upstream, late},
@@ -53,7 +54,7 @@ pub struct Relay {
     /// When the upstream last sent something, and when the client last got something.
     heard: Instant,
     told: Instant,
-    served_by: Arc<str>,
+    provider: Arc<Provider>,
     permit: Option<Permit>,
     last_call: CancellationToken,
     record: Record,
@@ -64,7 +65,7 @@ impl Relay {
         upstream: Upstream,
         writer: Writer,
         deadlines: Deadlines,
-        served_by: Arc<str>,
+        provider: Arc<Provider>,
         permit: Permit,
         record: Record,
     ) -> Self {
@@ -76,7 +77,7 @@ impl Relay {
             over: false,
             heard: Instant::now(),
             told: Instant::now(),
-            served_by,
+            provider,
             permit: Some(permit),
             last_call: record.last_call(),
             record,
@@ -156,7 +157,7 @@ impl Relay {
 
     fn end(&mut self) {
         self.over = true;
-        let served = Served { provider: self.served_by.to_string(), latency_ms: self.record.elapsed_ms() };
+        let served = Served { provider: self.provider.name.to_string(), latency_ms: self.record.elapsed_ms() };
         match &mut self.writer {
             Writer::Same(writer) => {
                 let mut out = Vec::new();
@@ -177,6 +178,7 @@ impl Relay {
 
     fn fail(&mut self, error: ApiError) {
         self.over = true;
+        let error = self.provider.conceal(error);
         let told = context(self.record.request_id());
         match &mut self.writer {
             Writer::Same(writer) => {

@@ -112,16 +112,31 @@ impl Upstream {
         Step { frame: Some(frame), events, error }
     }
 
-    /// The upstream closed: what is left in the framer is one last frame, then the decoder says whether that was the end.
+    /// The upstream closed: what is left in the framer may be one last frame, then the decoder says whether that was the
+    /// end.
     fn end(&mut self) -> Result<Step, ApiError> {
-        if let Some(frame) = self.framer.finish() {
-            return Ok(self.decode(frame));
+        if let Some(step) = self.framer.finish().and_then(|frame| self.last(frame)) {
+            return Ok(step);
         }
         self.over = true;
         let mut events = Vec::new();
         self.decoder.end(&mut events)?;
         self.check(&events);
         Ok(Step { frame: None, events, error: None })
+    }
+
+    /// An event without its blank line: taken for whole if it makes sense, and then given its end, since something may
+    /// follow it. Otherwise the stream broke off in it, and a piece of an event is none.
+    fn last(&mut self, frame: Frame) -> Option<Step> {
+        frame.data.as_ref().filter(|data| !data.is_empty())?;
+        let mut step = self.decode(frame);
+        if step.error.as_ref().is_some_and(|error| error.reason == Some("malformed")) {
+            return None;
+        }
+        if let Some(frame) = &mut step.frame {
+            frame.raw = [&frame.raw[..], b"\n\n"].concat().into();
+        }
+        Some(step)
     }
 
     fn check(&mut self, events: &[Event]) {

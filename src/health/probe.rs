@@ -211,7 +211,7 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     let body = read_whole(body, &head.headers, LIST_LIMIT, deadline).await?;
     if !head.status.is_success() {
         return Err(match outbound(provider.protocol) {
-            Some(protocol) => provider.discreet(protocol.decode_error(head.status.as_u16(), &body)),
+            Some(protocol) => protocol.decode_error(head.status.as_u16(), &body),
             None => malformed("the provider refused to list its models"),
         });
     }

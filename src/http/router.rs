@@ -51,6 +51,7 @@ fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(status::version))
+        .routes(routes!(status::metrics))
         .merge(gateway::router())
         .nest("/admin", admin::router())
         .split_for_parts()

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{app::App, health};
+use crate::{admin::Operator, app::App, health};
 
 /// That the process lives.
 #[derive(Serialize, ToSchema)]
@@ -63,6 +67,21 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+}
+
+/// What is counted
+///
+/// In OpenMetrics text, for Prometheus. Needs the admin key: names of providers are nobody else's business.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "status",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(crate) async fn metrics(_: Operator, State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render(&app.journal))
 }
 
 /// Which build this is.

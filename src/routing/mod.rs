@@ -79,7 +79,7 @@ pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
 }
 
 /// The provider's name or type in front of the first colon, if there is such a provider, and the model without it.
-fn split<'a>(catalog: &Catalog, model: &'a str) -> (Option<&'a str>, &'a str) {
+pub fn split<'a>(catalog: &Catalog, model: &'a str) -> (Option<&'a str>, &'a str) {
     match model.split_once(':') {
         Some((selector, rest)) if !rest.is_empty() && catalog.knows(selector) => (Some(selector), rest),
         _ => (None, model),

@@ -141,6 +141,41 @@ async fn a_stream_that_cannot_finish_is_cut_with_an_error_event_at_the_deadline(
     assert!(rows.iter().all(|row| row["error_code"].is_string()), "{rows:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_answer_that_is_under_way_is_given_before_the_process_ends() {
+    let (mut gateway, upstream) = stage(&[]).await;
+    let whole = Script::json(200, &Dialect::OpenAi.whole("worth the wait")).after(Duration::from_millis(1200));
+    upstream.always(whole);
+    let address = gateway.address();
+    let asked = tokio::spawn(async move { chat(&question("gpt-4o")).send(address).await });
+    upstream.call(1).await;
+    gateway.terminate();
+    let reply = asked.await.expect("the client gets its answer");
+    assert_eq!(reply.assert_ok().content(), "worth the wait");
+    assert_eq!(gateway.exit().await.code(), Some(0), "{}", gateway.output());
+    gateway.restart().await;
+    gateway.assert_row(json!({"status_code": 200, "error_code": null})).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    let (mut gateway, upstream) = stage(&[("ORCHESTRATOR_SERVER_SHUTDOWN_GRACE", "60")]).await;
+    upstream.always(Script::sse(&Dialect::OpenAi.begun(&["piece"])).then_stall());
+    let running = begin(&gateway, 1).await;
+    let started = Instant::now();
+    gateway.terminate();
+    eventually("the door to be closed", async || {
+        tokio::net::TcpStream::connect(gateway.address()).await.is_err().then_some(())
+    })
+    .await;
+    gateway.terminate();
+    assert_ne!(gateway.exit().await.code(), Some(0), "work was left undone");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    for stream in running {
+        assert!(!stream.await.expect("a reader ends by itself").done());
+    }
+}
+
 #[tokio::test]
 async fn a_process_that_was_asked_to_stop_takes_no_new_work_and_leaves_at_once_when_idle() {
     let (mut gateway, _upstream) = stage(&[]).await;

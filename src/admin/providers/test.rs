@@ -190,8 +190,7 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
         outbound.decode_response(&body)
     } else {
         let status = head.status.as_u16();
-        let error = provider.discreet(outbound.decode_error(status, &body));
-        Err(ApiError { upstream_status: Some(status), ..error })
+        Err(ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) })
     }
 }
 

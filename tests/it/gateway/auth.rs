@@ -167,6 +167,41 @@ async fn every_admin_page_wants_the_admin_key() {
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_path_gets_around_the_key() {
+    let (gateway, [a]) = stage(&[]).await;
+    for page in ["/v1/models", "/v1/chat/completions", "/admin/providers", "/admin/verify", "/api/admin/logs"] {
+        let (first, rest) = page[1..].split_once('/').unwrap();
+        for target in [
+            format!("/{page}"),
+            format!("{page}/"),
+            format!("/{first}//{rest}"),
+            format!("/./{first}/{rest}"),
+            format!("/docs/../{first}/{rest}"),
+            format!("/healthz/..{page}"),
+            format!("/{first};x=1/{rest}"),
+            format!("/{first}/{rest};x=1"),
+            format!("/%{:02x}{}/{rest}", first.as_bytes()[0], &first[1..]),
+            format!("/{first}%2f{rest}"),
+            format!("/{}/{rest}", first.to_uppercase()),
+            format!("{page}?key=x"),
+            format!("{page}%00"),
+            format!("http://other.test{page}"),
+        ] {
+            for method in ["GET", "POST", "HEAD", "OPTIONS"] {
+                let request = Request::new(method, &target).header("Content-Type", "application/json");
+                let mut raw = crate::support::Raw::connect(gateway.address()).await;
+                raw.send(&request.header("Connection", "close").body("{}").bytes()).await;
+                let (bytes, _) = raw.end().await;
+                let text = String::from_utf8_lossy(&bytes);
+                let status = text.split(' ').nth(1).unwrap_or_default();
+                assert!(["400", "401", "403", "404", "405", "308"].contains(&status), "{method} {target}: {text}");
+            }
+        }
+    }
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
 async fn every_page_of_the_api_wants_a_key() {
     let gateway = Gateway::start().await;
     for request in [

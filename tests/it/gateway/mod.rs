@@ -5,6 +5,7 @@ mod admin_providers;
 mod admin_watch;
 mod auth;
 mod client_faults;
+mod cuts;
 mod failover;
 mod health;
 mod nonsense;

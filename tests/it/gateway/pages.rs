@@ -182,3 +182,21 @@ async fn origins_that_are_allowed_get_their_headers() {
     let reply = default.send(Request::get("/healthz").header("Origin", "https://ui.example")).await;
     assert_eq!(reply.header("access-control-allow-origin"), None);
 }
+
+#[tokio::test]
+async fn operators_alone_see_what_is_counted() {
+    let (gateway, [_a]) = stage(&[]).await;
+    gateway.ask("gpt-4o").await.assert_ok();
+    gateway.logs(1).await;
+    assert_eq!(gateway.get("/metrics").await.status, 401);
+    let counted = gateway.admin("GET", "/metrics", Value::Null).await;
+    let text = counted.assert_ok().text().to_owned();
+    for line in [
+        "llm_orchestrator_requests_total{provider=\"a\",status=\"200\",stream=\"0\"} 1",
+        "llm_orchestrator_tokens_total{provider=\"a\",kind=\"input\"}",
+        "llm_orchestrator_log_rows{state=\"dropped\"} 0",
+        "llm_orchestrator_dropped_fields_total 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}

@@ -53,6 +53,7 @@ impl Seen {
 
 #[derive(Default)]
 struct State {
+    echo: bool,
     queue: VecDeque<Script>,
     always: Option<Script>,
     models: Option<Script>,
@@ -113,6 +114,12 @@ impl Upstream {
     /// Answers every request so that no queued script is left for.
     pub fn always(&self, script: Script) -> &Self {
         self.state().always = Some(script);
+        self
+    }
+
+    /// Answers each request with the words of its last message.
+    pub fn echoes(&self) -> &Self {
+        self.state().echo = true;
         self
     }
 
@@ -232,17 +239,19 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
         closed,
     });
     let script = state.queue.pop_front().or_else(|| state.always.clone());
-    script.unwrap_or_else(|| greeting(name, &asked.path, &body))
+    let echo = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
+    let text = echo.filter(|_| state.echo).map_or_else(|| format!("Hello from {name}"), str::to_owned);
+    script.unwrap_or_else(|| saying(&text, &asked.path, &body))
 }
 
-fn greeting(name: &str, path: &str, body: &Value) -> Script {
+/// An answer in the dialect of the request, as a stream if it asks for one.
+fn saying(text: &str, path: &str, body: &Value) -> Script {
     let dialect = Dialect::of(path.split('?').next().unwrap_or_default());
-    let text = format!("Hello from {name}");
     if body["stream"] == true || path.contains("streamGenerateContent") {
         let (first, rest) = text.split_at(5);
         return Script::sse(&dialect.stream(&[first, rest]));
     }
-    Script::json(200, &dialect.whole(&text))
+    Script::json(200, &dialect.whole(text))
 }
 
 /// Ends when the peer has closed or reset the connection.
