@@ -1,6 +1,6 @@
 //! Health, version and documentation pages, the list of models, and what every answer carries.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stage;
 use crate::support::{
@@ -188,7 +188,7 @@ async fn operators_alone_see_what_is_counted() {
     let (gateway, [_a]) = stage(&[]).await;
     gateway.ask("gpt-4o").await.assert_ok();
     gateway.logs(1).await;
-    assert_eq!(gateway.get("/metrics").await.status, 401);
+    assert_eq!(gateway.get("/metrics").await.status, 403);
     let counted = gateway.admin("GET", "/metrics", Value::Null).await;
     let text = counted.assert_ok().text().to_owned();
     for line in [
