@@ -116,11 +116,11 @@ field choices.0.message.content <"$run/whole.json"
 echo "  by $(field provider <"$run/whole.json") in $(field latency_ms <"$run/whole.json") ms," \
   "$(field usage.total_tokens <"$run/whole.json") tokens"
 
-say "The same as a stream: the first three events and the last three"
+say "The same as a stream: the first two events and the last two"
 chat "$question" "$short, \"stream\": true" | grep . >"$run/stream.txt"
-head -n 3 "$run/stream.txt"
+head -n 2 "$run/stream.txt"
 echo "…"
-tail -n 3 "$run/stream.txt"
+tail -n 2 "$run/stream.txt"
 
 say "A second server of the same model, preferred, is killed under load"
 model_server preferred
