@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, response::Html, routing::get};
 use llm_protocol::ir::{ApiError, ErrorKind};
 use utoipa::{
     Modify, OpenApi,
@@ -68,11 +68,18 @@ pub fn router(app: Arc<App>) -> Router {
     let (aliases, _) = OpenApiRouter::new().nest("/api/admin", admin::router()).split_for_parts();
     let router = router
         .merge(aliases)
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/docs/assets").url("/openapi.json", document))
+        .route("/docs", get(docs))
+        .route("/docs/", get(docs))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone());
     middleware::around(router, &app.config.server)
+}
+
+/// The page that shows the document. All it needs is in the binary, so that it works without a network.
+async fn docs() -> Html<&'static str> {
+    Html(include_str!("docs.html"))
 }
 
 async fn nothing_here() -> Failure {
