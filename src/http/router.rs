@@ -46,7 +46,7 @@ impl Modify for Keys {
 }
 
 fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::health))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
@@ -54,7 +54,11 @@ fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::metrics))
         .merge(gateway::router())
         .nest("/admin", admin::router())
-        .split_for_parts()
+        .split_for_parts();
+    // "The rest of the path" is the router's own notation.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    (router, document)
 }
 
 /// The document, generated from the routes.
