@@ -98,7 +98,7 @@ impl Record {
     }
 
     pub fn used(&mut self, usage: Usage) {
-        self.with(|inner| inner.usage = Some(usage));
+        self.with(|inner| inner.usage = Some(believable(usage)));
     }
 
     /// The first content is on its way to the client.
@@ -195,6 +195,22 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
+    }
+}
+
+/// No request takes more tokens of a kind. Whoever reports more is wrong, and sums over rows must not overflow for it.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// What a provider reports, as far as it can be true.
+fn believable(usage: Usage) -> Usage {
+    let most = |count: u64| count.min(MOST_TOKENS);
+    Usage {
+        input: most(usage.input),
+        output: most(usage.output),
+        cache_read: most(usage.cache_read),
+        cache_write: most(usage.cache_write),
+        cache_write_1h: most(usage.cache_write_1h),
+        reasoning: usage.reasoning.map(most),
     }
 }
 
