@@ -81,6 +81,12 @@ impl Record {
         self.inner.as_ref().map_or(0, |inner| inner.row.attempts)
     }
 
+    /// Whom the last attempt asked, and for which model.
+    pub fn asked_last(&self) -> Option<(&str, &str)> {
+        let row = &self.inner.as_ref()?.row;
+        Some((row.provider_name.as_deref()?, row.upstream_model.as_deref()?))
+    }
+
     pub fn lost(&mut self, losses: &Losses) {
         if !losses.is_empty() {
             self.with(|inner| {
