@@ -161,6 +161,7 @@ async fn the_models_are_listed_and_each_has_its_page() {
     assert_eq!(encoded.assert_ok().json()["id"], "org/llama3:8b");
     let served = gateway.ask("a:org/llama3:8b").await;
     assert_eq!(served.assert_ok().content(), "Hello from a", "what is listed can be asked for");
+    gateway.get("/v1/models/%FF").await.assert_error(400, "invalid_request");
     let missing = gateway.get("/v1/models/no-such-model").await;
     missing.assert_error(404, "not_found");
     assert!(missing.message().contains("no-such-model"), "{}", missing.message());
