@@ -1,6 +1,13 @@
 //! The two databases behind one face: pools, deadlines, and the macros that run one SQL text on either.
 
-use std::{fs, future::Future, io, os::unix::fs::{DirBuilderExt, OpenOptionsExt}, path::Path, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     ConnectOptions, PgPool, SqlitePool,
