@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     pricing::Prices,
     secret::{self, KeyHash, MasterKey},
-    store::{ApiKey, Noun, Provider, Store, StoreError},
+    store::{ApiKey, Fingerprint, Noun, Provider, Store, StoreError},
     upstream::{Client, ClientConfig},
 };
 
@@ -47,7 +47,8 @@ pub struct App {
     /// Everything that runs beside the requests.
     pub tasks: TaskTracker,
     catalog: ArcSwap<Catalog>,
-    reloading: tokio::sync::Mutex<()>,
+    /// What the store's configuration was when it was last read. Held while it is read.
+    reloading: tokio::sync::Mutex<Option<Fingerprint>>,
 }
 
 /// What a first start made and nobody can be told again.
@@ -56,6 +57,9 @@ pub struct FirstStart {
     pub admin_key: Option<SecretString>,
     pub api_key: Option<SecretString>,
 }
+
+/// How often the store is asked whether somebody else has changed something.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Settings that the store keeps.
 const ADMIN_KEY_SETTING: &str = "admin_key_hash";
@@ -104,6 +108,7 @@ impl App {
         });
         app.reload().await?;
         probe::spawn(&app);
+        app.watch_store();
         Ok((app, first))
     }
 
@@ -116,13 +121,32 @@ impl App {
     ///
     /// One at a time: of two changes the later one's snapshot must not be replaced by the earlier one's.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.reloading.lock().await;
+        let mut seen = self.reloading.lock().await;
+        // Read first: a change in between is then seen twice rather than missed.
+        let fingerprint = self.store.fingerprint().await?;
         let snapshot = self.store.snapshot().await?;
         let existing: HashSet<i64> = snapshot.providers.iter().map(|provider| provider.id).collect();
         let catalog = catalog::build(snapshot, &self.config.auth.api_keys, &self.master_key, &self.health);
         catalog.prune(&self.health, &existing);
         self.catalog.store(Arc::new(catalog));
+        *seen = Some(fingerprint);
         Ok(())
+    }
+
+    /// Puts in force what others change in the store: the command line, or another gateway on the same database.
+    fn watch_store(self: &Arc<Self>) {
+        let (watched, stopping) = (Arc::downgrade(self), self.stopping.clone());
+        self.tasks.spawn(async move {
+            while stopping.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+                let Some(app) = watched.upgrade() else { return };
+                let Ok(fingerprint) = app.store.fingerprint().await else { continue };
+                if *app.reloading.lock().await != Some(fingerprint)
+                    && let Err(error) = app.reload().await
+                {
+                    tracing::warn!("A change in the database is not in force yet: {error}");
+                }
+            }
+        });
     }
 
     /// Ends what runs beside the requests, and writes the last log rows. To be called when no request runs any more.

@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -108,7 +108,7 @@ fn read_or_make(file: &Path) -> anyhow::Result<SecretSlice<u8>> {
 /// Writes the file under another name first, so that nobody ever sees half of it.
 fn make(file: &Path) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let draft = PathBuf::from(format!("{}.{}", file.display(), std::process::id()));
     let mut opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;

@@ -43,7 +43,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             }
         }
     };
-    tracing::info!("Served the last request: {report:?}");
+    tracing::info!(
+        "Served the last request: {} connections were idle, {} ended in time, {} were cut off",
+        report.idle,
+        report.finished,
+        report.dropped
+    );
     app.stop(LAST_ROWS).await;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a running gateway does not learn of by itself.
-const RUNNING: &str = "A gateway that is running takes notice when it is restarted; its admin API works at once.";
+const RUNNING: &str = "A gateway that is running takes notice within two seconds.";
 
 #[derive(clap::Subcommand)]
 pub enum Command {

@@ -20,6 +20,9 @@ const STRICT: &str = "x-orchestrator-strict";
 /// Greatest `retry_count`.
 const MAX_RETRIES: u32 = 5;
 
+/// Bytes of a `model`: far more than any has, and few enough for a header and a row in the log.
+const LONGEST_MODEL: usize = 1024;
+
 /// A checked request, as far as this gateway must understand it.
 #[derive(Debug)]
 pub struct Asked {
@@ -42,6 +45,9 @@ impl Asked {
             .string("model")
             .filter(|model| !model.is_empty())
             .ok_or_else(|| Malformed::new("model", "`model` is required and must be a string that is not empty"))?;
+        if model.len() > LONGEST_MODEL {
+            return Err(wrong("model", &format!("at most {LONGEST_MODEL} bytes long")));
+        }
         let mut removals = Vec::new();
         let provider = provider(members, headers, &mut removals)?;
         let fallbacks = fallbacks(members, headers, &mut removals)?;
@@ -186,6 +192,7 @@ mod tests {
             (r#"{}"#, "model"),
             (r#"{"model":""}"#, "model"),
             (r#"{"model":5}"#, "model"),
+            (&format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST_MODEL + 1)), "model"),
             (r#"{"model":"m","provider":5}"#, "provider"),
             (r#"{"model":"m","fallback_providers":"a"}"#, "fallback_providers"),
             (r#"{"model":"m","timeout":0.5}"#, "timeout"),

@@ -313,17 +313,23 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
 /// Who answered, after how many attempts, and what could not be said.
 fn served_headers(target: &Target, attempts: i64, losses: &Losses) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    let mut tell = |name: &'static str, value: &str| {
-        // A name that cannot stand in a header is left out rather than changed.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    tell("x-orchestrator-provider", &target.provider.name);
-    tell("x-orchestrator-model", &target.model);
-    tell("x-orchestrator-attempts", &attempts.to_string());
+    tell_attempts(&mut headers, &target.provider.name, &target.model, attempts);
     if !losses.is_empty() {
-        tell("x-orchestrator-dropped", &losses.paths());
+        tell(&mut headers, "x-orchestrator-dropped", &losses.paths());
     }
     headers
+}
+
+/// Who was asked last, and how often anybody was.
+fn tell_attempts(headers: &mut HeaderMap, provider: &str, model: &str, attempts: i64) {
+    tell(headers, "x-orchestrator-provider", provider);
+    tell(headers, "x-orchestrator-model", model);
+    headers.insert(HeaderName::from_static("x-orchestrator-attempts"), attempts.into());
+}
+
+/// A value that cannot stand in a header is left out rather than changed.
+fn tell(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
 }

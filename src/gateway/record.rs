@@ -81,6 +81,12 @@ impl Record {
         self.inner.as_ref().map_or(0, |inner| inner.row.attempts)
     }
 
+    /// Whom the last attempt asked, and for which model.
+    pub fn asked_last(&self) -> Option<(&str, &str)> {
+        let row = &self.inner.as_ref()?.row;
+        Some((row.provider_name.as_deref()?, row.upstream_model.as_deref()?))
+    }
+
     pub fn lost(&mut self, losses: &Losses) {
         if !losses.is_empty() {
             self.with(|inner| {
@@ -98,7 +104,7 @@ impl Record {
     }
 
     pub fn used(&mut self, usage: Usage) {
-        self.with(|inner| inner.usage = Some(usage));
+        self.with(|inner| inner.usage = Some(believable(usage)));
     }
 
     /// The first content is on its way to the client.
@@ -195,6 +201,22 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
+    }
+}
+
+/// No request takes more tokens of a kind. Whoever reports more is wrong, and sums over rows must not overflow for it.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// What a provider reports, as far as it can be true.
+fn believable(usage: Usage) -> Usage {
+    let most = |count: u64| count.min(MOST_TOKENS);
+    Usage {
+        input: most(usage.input),
+        output: most(usage.output),
+        cache_read: most(usage.cache_read),
+        cache_write: most(usage.cache_write),
+        cache_write_1h: most(usage.cache_write_1h),
+        reasoning: usage.reasoning.map(most),
     }
 }
 

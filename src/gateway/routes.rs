@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Json,
     body::Body,
-    extract::{ConnectInfo, Path, Request, State},
+    extract::{ConnectInfo, Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, Response, header},
     routing::{get, post},
 };
@@ -19,6 +19,7 @@ use super::{
     auth, handle,
     models::{self, ModelList, ModelObject},
     record::Record,
+    tell_attempts,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -104,10 +105,9 @@ pub(super) fn stopping() -> ApiError {
 
 fn refuse(inbound: &dyn Inbound, error: &ApiError, request_id: &RequestId, record: &mut Record) -> Response<Body> {
     let mut response = respond(inbound, error, request_id);
-    let attempts = record.attempts();
-    if attempts > 0 {
+    if let Some((provider, model)) = record.asked_last() {
         let headers = response.headers_mut();
-        headers.insert("x-orchestrator-attempts", attempts.into());
+        tell_attempts(headers, provider, model, record.attempts());
         // The official SDKs would repeat what was repeated here already.
         if error.status() >= 500 {
             headers.insert("x-should-retry", header::HeaderValue::from_static("false"));
@@ -139,10 +139,11 @@ pub(crate) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap)
 )]
 pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<ModelObject>, Failure> {
     let caller = auth::caller(&app, &headers, None)?;
+    let Path(id) = id.map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "the model's id must be UTF-8"))?;
     Ok(Json(models::find(&app.catalog(), &caller, &id)?))
 }
 

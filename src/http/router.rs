@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, response::Html, routing::get};
 use llm_protocol::ir::{ApiError, ErrorKind};
 use utoipa::{
     Modify, OpenApi,
@@ -46,7 +46,7 @@ impl Modify for Keys {
 }
 
 fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status::health))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
@@ -54,7 +54,11 @@ fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::metrics))
         .merge(gateway::router())
         .nest("/admin", admin::router())
-        .split_for_parts()
+        .split_for_parts();
+    // "The rest of the path" is the router's own notation.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    (router, document)
 }
 
 /// The document, generated from the routes.
@@ -68,11 +72,18 @@ pub fn router(app: Arc<App>) -> Router {
     let (aliases, _) = OpenApiRouter::new().nest("/api/admin", admin::router()).split_for_parts();
     let router = router
         .merge(aliases)
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/docs/assets").url("/openapi.json", document))
+        .route("/docs", get(docs))
+        .route("/docs/", get(docs))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone());
     middleware::around(router, &app.config.server)
+}
+
+/// The page that shows the document. All it needs is in the binary, so that it works without a network.
+async fn docs() -> Html<&'static str> {
+    Html(include_str!("docs.html"))
 }
 
 async fn nothing_here() -> Failure {

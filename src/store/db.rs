@@ -1,6 +1,13 @@
 //! The two databases behind one face: pools, deadlines, and the macros that run one SQL text on either.
 
-use std::{fs, future::Future, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     ConnectOptions, PgPool, SqlitePool,
@@ -97,7 +104,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
         move |source: io::Error| StoreError::File { path, source }
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(failed(folder))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
     }
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),

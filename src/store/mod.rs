@@ -27,7 +27,7 @@ pub use self::{
     model_providers::ModelProvider,
     models::Model,
     providers::Provider,
-    snapshot::Snapshot,
+    snapshot::{Fingerprint, Snapshot},
     stats::{Percentiles, ProviderStats, Stats, Tally},
 };
 

@@ -41,7 +41,37 @@ const MODELS: &str = "select * from model order by name";
 const MODEL_PROVIDERS: &str = "select * from model_provider order by model_id, id";
 const LIVE_KEYS: &str = "select * from api_key where enabled = 1 and revoked_at is null order by id";
 
+/// Counts and times that differ after every change of the configuration, whoever made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Fingerprint {
+    providers: i64,
+    provider_at: i64,
+    listed_at: i64,
+    models: i64,
+    model_at: i64,
+    model_providers: i64,
+    model_provider_at: i64,
+    keys: i64,
+    live_keys: i64,
+}
+
+const FINGERPRINT: &str = "select \
+    (select count(*) from provider) as providers, \
+    (select coalesce(max(updated_at), 0) from provider) as provider_at, \
+    (select coalesce(max(listed_at), 0) from provider) as listed_at, \
+    (select count(*) from model) as models, \
+    (select coalesce(max(updated_at), 0) from model) as model_at, \
+    (select count(*) from model_provider) as model_providers, \
+    (select coalesce(max(updated_at), 0) from model_provider) as model_provider_at, \
+    (select count(*) from api_key) as keys, \
+    (select count(*) from api_key where enabled = 1 and revoked_at is null) as live_keys";
+
 impl Store {
+    /// Tells, at little cost, whether anything that [`Store::snapshot`] reads has changed.
+    pub async fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
+        db::reading!(self, pool => sqlx::query_as(FINGERPRINT).fetch_one(pool))
+    }
+
     /// Reads the whole configuration as of one moment: no change is seen in part.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         match &self.db {

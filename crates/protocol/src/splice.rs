@@ -1,6 +1,6 @@
 //! Reading and editing the top level of a JSON object without touching the rest of its bytes.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
 
 use memchr::memchr2;
 use serde::{
@@ -13,6 +13,9 @@ use crate::ir::Malformed;
 
 /// Arrays and objects inside one another that a body may have. `serde_json` stops at the same depth.
 pub const MAX_DEPTH: usize = 128;
+
+/// So many keys are compared one by one; of more, as only somebody who means harm sends, a set is made.
+const FEW: usize = 32;
 
 /// The top-level members of a JSON object, in order, as ranges of its text.
 #[derive(Debug)]
@@ -66,12 +69,10 @@ impl<'a> Members<'a> {
         let list = serde_json::from_str::<List<'a>>(text)
             .map_err(|error| Malformed::new("", format!("body must be a JSON object: {error}")))?
             .0;
-        for (at, member) in list.iter().enumerate() {
-            if list[..at].iter().any(|known| known.key == member.key) {
-                return Err(Malformed::new(member.key.clone(), format!("`{}` stands twice in the body", member.key)));
-            }
+        match repeated(&list) {
+            Some(key) => Err(Malformed::new(key.to_owned(), format!("`{key}` stands twice in the body"))),
+            None => Ok(Self { body, list }),
         }
-        Ok(Self { body, list })
     }
 
     /// The JSON text of a member's value; `None` if it is absent or `null`, which mean the same.
@@ -164,6 +165,16 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The first key that stood before.
+fn repeated<'m>(list: &'m [Member<'_>]) -> Option<&'m str> {
+    let mut keys = list.iter().map(|member| &*member.key).enumerate();
+    if list.len() <= FEW {
+        return keys.find(|(at, key)| list[..*at].iter().any(|known| known.key == *key)).map(|(_, key)| key);
+    }
+    let mut seen = HashSet::with_capacity(list.len());
+    keys.find(|(_, key)| !seen.insert(*key)).map(|(_, key)| key)
+}
+
 struct BorrowedStr<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for BorrowedStr<'a> {
@@ -254,6 +265,17 @@ mod tests {
             edited(body, &[Edit::set("model", "\"b\"")]),
             "{ \"model\" : \"b\",\n \"n\":1.0, \"x\":{\"model\":1e3} }\n"
         );
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_found_among_few_and_among_very_many() {
+        for count in [1, FEW - 1, FEW, 200_000] {
+            let keys: Vec<String> = (0..count).map(|number| format!("\"k{number}\":0")).collect();
+            let keys = keys.join(",");
+            assert!(Members::read(format!("{{{keys}}}").as_bytes()).is_ok());
+            let twice = Members::read(format!("{{{keys},\"\\u006b0\":1}}").as_bytes()).unwrap_err();
+            assert_eq!(twice.param, "k0", "{count}");
+        }
     }
 
     #[test]

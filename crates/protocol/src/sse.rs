@@ -76,6 +76,9 @@ impl Framer {
                     self.after_cr = false;
                     self.line += 1;
                 }
+                if self.line > self.limit {
+                    return Err(TooLong { limit: self.limit });
+                }
                 let length = self.line;
                 return Ok(Some(self.take(length)));
             }
@@ -209,6 +212,10 @@ mod tests {
     fn an_endless_event_is_refused() {
         let mut framer = Framer::new(16);
         framer.push(b"data: 12345678901");
+        assert_eq!(framer.next_frame(), Err(TooLong { limit: 16 }));
+        let mut framer = Framer::new(16);
+        framer.push(b"data: 1\n\ndata: 1234567890\n\n");
+        assert!(framer.next_frame().is_ok());
         assert_eq!(framer.next_frame(), Err(TooLong { limit: 16 }));
     }
 

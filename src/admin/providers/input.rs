@@ -152,10 +152,19 @@ fn checked_url(url: &str) -> Result<(), ApiError> {
         Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
             "must not hold a password: put it into api_key"
         }
+        // Such a port would be taken for none, and the key go to whoever listens on the usual one.
+        Ok(uri) if has_bad_port(&uri) => "must have a port from 1 to 65535, or none",
         Ok(uri) if uri.query().is_some() || url.contains('#') => "must not have a query or a fragment",
         Ok(_) => return Ok(()),
     };
     Err(invalid("base_url", format!("`base_url` {problem} (for example https://api.example.com/v1)")))
+}
+
+fn has_bad_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    // The colons of an IPv6 address stand between brackets.
+    let behind_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    behind_host.split_once(':').is_some_and(|(_, port)| !port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 #[cfg(test)]
@@ -201,6 +210,9 @@ mod tests {
             (r#"{"base_url": "https://bob:pw@example.com"}"#, "`base_url` must not hold a password"),
             (r#"{"base_url": "https://example.com/v1?key=1"}"#, "`base_url` must not have a query"),
             (r#"{"base_url": "https://"}"#, "`base_url` is no URL"),
+            (r#"{"base_url": "http://127.0.0.1:99999"}"#, "`base_url` must have a port from 1"),
+            (r#"{"base_url": "http://[::1]:0/v1"}"#, "`base_url` must have a port from 1"),
+            (r#"{"base_url": "http://example.com:/v1"}"#, "`base_url` must have a port from 1"),
             (r#"{"protocols": ["telex"]}"#, "`protocols` may hold "),
         ] {
             let message = applied(body).unwrap_err();

@@ -1,4 +1,5 @@
 //! The admin API where it meets the database: one that is away, one that is locked, and PostgreSQL instead of SQLite.
 
 mod database;
+mod keys;
 mod providers;

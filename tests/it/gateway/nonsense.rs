@@ -192,3 +192,18 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).expect("memory takes all");
     encoder.finish().expect("memory takes all")
 }
+
+#[tokio::test]
+async fn a_token_count_beyond_all_reason_does_not_break_the_statistics() {
+    let (gateway, [a]) = stage(&[]).await;
+    let mut answer = Dialect::OpenAi.whole("Hello");
+    answer["usage"] = json!({"prompt_tokens": u64::MAX, "completion_tokens": 5, "total_tokens": u64::MAX});
+    a.always(Script::json(200, &answer));
+    for _ in 0..3 {
+        gateway.ask("gpt-4o").await.assert_ok();
+    }
+    gateway.logs(3).await;
+    let stats = gateway.admin_get("/admin/stats").await;
+    assert_eq!(stats["successful_requests"], 3, "{stats}");
+    assert!(stats["providers"][0]["total_tokens"].as_u64().is_some_and(|total| total > 0), "{stats}");
+}

@@ -1,6 +1,6 @@
 //! Health, version and documentation pages, the list of models, and what every answer carries.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stage;
 use crate::support::{
@@ -161,6 +161,7 @@ async fn the_models_are_listed_and_each_has_its_page() {
     assert_eq!(encoded.assert_ok().json()["id"], "org/llama3:8b");
     let served = gateway.ask("a:org/llama3:8b").await;
     assert_eq!(served.assert_ok().content(), "Hello from a", "what is listed can be asked for");
+    gateway.get("/v1/models/%FF").await.assert_error(400, "invalid_request");
     let missing = gateway.get("/v1/models/no-such-model").await;
     missing.assert_error(404, "not_found");
     assert!(missing.message().contains("no-such-model"), "{}", missing.message());
@@ -188,7 +189,7 @@ async fn operators_alone_see_what_is_counted() {
     let (gateway, [_a]) = stage(&[]).await;
     gateway.ask("gpt-4o").await.assert_ok();
     gateway.logs(1).await;
-    assert_eq!(gateway.get("/metrics").await.status, 401);
+    assert_eq!(gateway.get("/metrics").await.status, 403);
     let counted = gateway.admin("GET", "/metrics", Value::Null).await;
     let text = counted.assert_ok().text().to_owned();
     for line in [

@@ -36,6 +36,17 @@ async fn a_retry_count_of_zero_is_exactly_one_attempt() {
 }
 
 #[tokio::test]
+async fn an_error_tells_who_was_asked_last_and_how_often() {
+    let (gateway, [a]) = stage(&[]).await;
+    a.always(Script::error(500, "Oops"));
+    let reply = gateway.chat(with(question("gpt-4o"), json!({"retry_count": 1}))).await;
+    reply.assert_error(502, "upstream_error");
+    assert_eq!(reply.header("x-orchestrator-provider"), Some("a"));
+    assert_eq!(reply.header("x-orchestrator-model"), Some("gpt-4o"));
+    assert_eq!(reply.header("x-orchestrator-attempts"), Some("2"));
+}
+
+#[tokio::test]
 async fn without_a_retry_count_the_providers_own_holds() {
     let gateway = Gateway::start().await;
     let a = Upstream::start("a").await;

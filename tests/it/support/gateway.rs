@@ -77,6 +77,16 @@ impl Gateway {
         self.output.lock().expect("no holder panics").join("\n")
     }
 
+    /// Runs another command of the same installation beside it, and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let settings = self.settings.iter().map(|(name, value)| (name, value));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_llm-orchestrator"));
+        let output = command.args(arguments).env_clear().envs(settings).current_dir(self.folder()).output();
+        let output = output.expect("the program can be run");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     // === Requests ===
 
     pub async fn send(&self, request: Request) -> Reply {
