@@ -223,9 +223,9 @@ impl Constrained {
             return;
         }
         let required = schema.get("required").and_then(Json::items).unwrap_or_default();
+        let required: HashSet<&str> = required.iter().filter_map(Json::as_str).collect();
         let properties = schema.get("properties").and_then(Json::members).unwrap_or_default();
-        self.optional +=
-            properties.iter().filter(|(name, _)| !required.iter().any(|it| it.as_str() == Some(name))).count();
+        self.optional += properties.iter().filter(|(name, _)| !required.contains(name.as_str())).count();
         node.set("additionalProperties", Json::from(false));
     }
 }

@@ -3,7 +3,10 @@
 //! Gemini wants the user first, all results of a turn's calls in the content right after it, as many and in the same
 //! order, and nothing else beside them; a part must hold something.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use serde_json::value::RawValue;
 
@@ -23,12 +26,26 @@ const UNSIGNED: &str = "skip_thought_signature_validator";
 /// Stands where somebody must speak and said nothing; an empty text is refused.
 const SILENCE: &str = " ";
 
+/// The calls of a turn, by what their results may name: where they stand among all, in order.
+type Waiting<'a> = HashMap<&'a str, VecDeque<usize>>;
+
+/// The first call of this key that has no answer yet. Those that have one are forgotten on the way.
+fn first_waiting(waiting: &mut Waiting<'_>, key: &str, calls: &[Asked<'_>]) -> Option<usize> {
+    let places = waiting.get_mut(key)?;
+    while places.front().is_some_and(|at| calls.get(*at).is_none_or(|asked| asked.answer.is_some())) {
+        places.pop_front();
+    }
+    places.front().copied()
+}
+
 pub fn contents<'a>(request: &'a Request, rules: &ModelRules, losses: &mut Losses) -> Vec<Content<'a>> {
     let mut writer = Writer {
         rules,
         losses,
         list: Vec::new(),
         calls: Vec::new(),
+        by_id: Waiting::new(),
+        by_name: Waiting::new(),
         names: HashMap::new(),
         said: Vec::new(),
         spoke: false,
@@ -48,6 +65,8 @@ struct Writer<'a, 'w> {
     list: Vec<Content<'a>>,
     /// Calls of the model's last turn, each to be answered once.
     calls: Vec<Asked<'a>>,
+    by_id: Waiting<'a>,
+    by_name: Waiting<'a>,
     /// The name of every call so far by its id, for results that come too late.
     names: HashMap<&'a str, &'a str>,
     /// What the user says in the turn at hand, besides results.
@@ -129,6 +148,8 @@ impl<'a> Writer<'a, '_> {
         let native = if ours { !names::is_own_id(&call.id) } else { names::is_native_id(&call.id) };
         let id = Some(call.id.as_str()).filter(|id| native && !id.is_empty());
         self.names.insert(&call.id, &call.name);
+        self.by_id.entry(&call.id).or_default().push_back(self.calls.len());
+        self.by_name.entry(&call.name).or_default().push_back(self.calls.len());
         self.calls.push(Asked { call, id, answer: None });
         let args = self.arguments(call);
         let data = Payload::FunctionCall(FunctionCall { id, name: called(&call.name), args });
@@ -171,10 +192,8 @@ impl<'a> Writer<'a, '_> {
     fn result(&mut self, result: &'a ToolResult) {
         self.cached(result.cache.is_some());
         let (text, media) = self.content(result);
-        let unanswered = |asked: &Asked<'_>| asked.answer.is_none();
-        let by_id = self.calls.iter().position(|asked| unanswered(asked) && asked.call.id == result.id);
-        let by_name =
-            || self.calls.iter().position(|asked| unanswered(asked) && Some(&asked.call.name) == result.name.as_ref());
+        let by_id = first_waiting(&mut self.by_id, &result.id, &self.calls);
+        let by_name = || first_waiting(&mut self.by_name, result.name.as_deref()?, &self.calls);
         let Some(asked) = by_id.or_else(by_name).and_then(|at| self.calls.get_mut(at)) else {
             let name = result.name.as_deref().or_else(|| self.names.get(result.id.as_str()).copied());
             self.said.push(Part::text(format!("Result of {}: {text}", name.unwrap_or(&result.id))));
@@ -203,7 +222,7 @@ impl<'a> Writer<'a, '_> {
         for part in &result.content {
             match part {
                 ir::Part::Text(piece) if text.is_empty() => text = Cow::Borrowed(&piece.text),
-                ir::Part::Text(piece) => text = Cow::Owned(format!("{text}\n{}", piece.text)),
+                ir::Part::Text(piece) => text.to_mut().extend(["\n", &piece.text]),
                 ir::Part::Media(medium) => media.extend(media::part(medium, self.losses)),
                 _ => self.losses.dropped("messages[].content"),
             }
@@ -217,6 +236,8 @@ impl<'a> Writer<'a, '_> {
             return;
         }
         self.spoke = false;
+        self.by_id.clear();
+        self.by_name.clear();
         let answers: Vec<Part<'a>> = self.calls.drain(..).map(answered).collect();
         let said = std::mem::take(&mut self.said);
         if answers.is_empty() && said.is_empty() {

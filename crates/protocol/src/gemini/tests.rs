@@ -549,3 +549,15 @@ fn what_ran_at_google_is_no_call_and_pictures_are_kept() {
     assert_eq!(output.reason(), FinishReason::Stop);
     assert!(matches!(&output.parts[..], [Part::Media(_), Part::Reasoning(_)]));
 }
+
+#[test]
+fn very_many_results_find_their_calls_whatever_their_order() {
+    let names: Vec<String> = (0..50_000).map(|number| format!("call_{number}")).collect();
+    let calls = names.iter().map(|id| Part::ToolCall(call(id, "f", "{}")));
+    let results = names.iter().rev().map(|id| result(id, id));
+    let told =
+        contents("gemini-2.5-pro", vec![user("hi"), message(Role::Assistant, calls), message(Role::User, results)]);
+    assert!(!told.contains("Result of"), "every result has a call");
+    let (first, last) = (told.find("\"call_0\"}").unwrap(), told.find("\"call_49999\"}").unwrap());
+    assert!(first < last, "results stand in the order of their calls");
+}

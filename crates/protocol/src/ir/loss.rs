@@ -18,7 +18,11 @@ pub enum LossKind {
     Refused(String),
 }
 
-/// All losses of one translation, in the order met, each path once.
+/// So many losses are told apart, and so much of a path is told: a request can hold any number of unknown fields.
+const MOST: usize = 64;
+const LONGEST_PATH: usize = 100;
+
+/// The losses of one translation, in the order met, each path once. Past a limit only a first refusal still counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses(Vec<Loss>);
 
@@ -37,7 +41,8 @@ impl Losses {
 
     /// Adds a loss unless its path is named already.
     pub fn note(&mut self, loss: Loss) {
-        if !self.0.iter().any(|known| known.path == loss.path) {
+        let forbids = matches!(loss.kind, LossKind::Refused(_)) && self.refusals().next().is_none();
+        if (self.0.len() < MOST || forbids) && !self.0.iter().any(|known| known.path == loss.path) {
             self.0.push(loss);
         }
     }
@@ -60,6 +65,22 @@ impl Losses {
 
     /// The paths, comma-separated: the value of the `X-Orchestrator-Dropped` header.
     pub fn paths(&self) -> String {
-        self.0.iter().map(|loss| loss.path.as_str()).collect::<Vec<_>>().join(",")
+        let short = |loss: &Loss| loss.path.chars().take(LONGEST_PATH).collect();
+        self.0.iter().map(short).collect::<Vec<String>>().join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_losses_makes_a_short_list_that_still_has_a_refusal() {
+        let mut losses = Losses::default();
+        (0..100_000).for_each(|number| losses.dropped(format!("{number}{}", "x".repeat(200))));
+        losses.refused("n", "one answer only");
+        losses.refused("m", "not told any more");
+        assert_eq!(losses.refusals().collect::<Vec<_>>(), [("n", "one answer only")]);
+        assert!(losses.paths().len() <= (MOST + 1) * (LONGEST_PATH + 1));
     }
 }
