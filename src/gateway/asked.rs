@@ -17,6 +17,9 @@ const TIMEOUT: (&str, &str) = ("timeout", "x-orchestrator-timeout");
 const RETRIES: (&str, &str) = ("retry_count", "x-orchestrator-retries");
 const STRICT: &str = "x-orchestrator-strict";
 
+/// Seconds. What a client asks for beyond the configured maximum is lowered to it anyway.
+const LONGEST_TIMEOUT: f64 = 1e9;
+
 /// Greatest `retry_count`.
 const MAX_RETRIES: u32 = 5;
 
@@ -52,7 +55,7 @@ impl Asked {
         let provider = provider(members, headers, &mut removals)?;
         let fallbacks = fallbacks(members, headers, &mut removals)?;
         let timeout = number(members, headers, TIMEOUT, "a number of seconds, at least 1", &mut removals)?
-            .map(|seconds| match Duration::try_from_secs_f64(seconds) {
+            .map(|seconds| match Duration::try_from_secs_f64(seconds.min(LONGEST_TIMEOUT)) {
                 Ok(timeout) if seconds >= 1.0 => Ok(timeout),
                 _ => Err(wrong(TIMEOUT.0, "a number of seconds, at least 1")),
             })

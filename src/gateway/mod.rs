@@ -156,10 +156,12 @@ async fn drive(
             turns.skip(at);
             continue;
         };
-        record.attempt(&target);
         let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
-            Ok(()) => attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await,
+            Ok(()) => {
+                record.attempt(&target);
+                attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await
+            }
             Err(error) => Err(error),
         };
         match sent {

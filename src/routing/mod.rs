@@ -68,7 +68,10 @@ pub fn candidates(catalog: &Catalog, wish: &Wish) -> Result<Groups, ApiError> {
     }
     if groups.iter().all(Vec::is_empty) {
         return Err(match wish.provider.as_deref().or(prefix) {
-            Some(selector) => ApiError::new(ErrorKind::Unavailable, format!("provider `{selector}` is switched off")),
+            Some(selector) => ApiError::new(
+                ErrorKind::Unavailable,
+                format!("provider `{selector}` is switched off or cannot be used; its health says why"),
+            ),
             None => ApiError {
                 param: Some("model".into()),
                 ..ApiError::new(ErrorKind::NotFound, format!("no provider serves the model `{model}`"))

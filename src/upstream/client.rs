@@ -6,21 +6,31 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::http::{Request, Response, Uri};
+use hyper::{
+    body::Incoming,
+    rt::{Read, ReadBufCursor, Write},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::legacy::{
+        self,
+        connect::{CaptureConnection, Connected, Connection, HttpConnector, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use llm_protocol::ir::{ApiError, ErrorKind};
+use tokio::time::Instant;
 use tower::Service;
 
 /// What the client is built with.
@@ -40,6 +50,9 @@ pub struct Client {
 /// An idle connection is not used again after so long. Shorter than servers usually keep theirs, so that a request
 /// seldom meets a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A reused connection that breaks within so long was closed before the upstream had read the request.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Fails if a certificate in `extra_roots` cannot be read.
@@ -69,9 +82,39 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of the answer. The caller sets the deadline of that wait.
+    ///
+    /// A request on a connection that had idled may meet the moment in which the upstream closes it. If it breaks off at
+    /// once and without an answer, it is sent once more: that is no attempt that failed, and says nothing about the upstream.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
-        self.inner.request(request).await.map_err(|error| failure(&error))
+        let (again, began) = (request.clone(), Instant::now());
+        match self.once(request).await {
+            Err((error, true)) if !error.is_connect() && began.elapsed() < AT_ONCE => self.once(again).await,
+            other => other,
+        }
+        .map_err(|(error, _)| failure(&error))
     }
+
+    /// Sends a request; an error comes with whether the connection had carried an answer before.
+    async fn once(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, (legacy::Error, bool)> {
+        let connection = capture_connection(&mut request);
+        let answer = self.inner.request(request).await;
+        let used = used(&connection);
+        match answer {
+            Ok(answer) => {
+                used.inspect(|used| used.0.store(true, Ordering::Relaxed));
+                Ok(answer)
+            }
+            Err(error) => Err((error, used.is_some_and(|used| used.0.load(Ordering::Relaxed)))),
+        }
+    }
+}
+
+/// Whether the connection that a request went out on had carried an answer before.
+fn used(connection: &CaptureConnection) -> Option<Used> {
+    let metadata = connection.connection_metadata();
+    let mut extras = hyper::http::Extensions::new();
+    metadata.as_ref()?.get_extras(&mut extras);
+    extras.remove()
 }
 
 /// What a request that got no answer means. Neither the address nor the cause's own words reach the client.
@@ -95,11 +138,60 @@ fn failure(error: &legacy::Error) -> ApiError {
     ApiError { reason: Some(reason), ..ApiError::new(ErrorKind::Upstream, message) }
 }
 
-/// A connector whose whole work has a time limit.
+/// A connector whose whole work has a time limit, and whose connections remember whether they were used.
 #[derive(Clone, Debug)]
 struct Deadline<C> {
     inner: C,
     limit: Duration,
+}
+
+/// Set once a connection has carried an answer.
+#[derive(Clone, Debug, Default)]
+struct Used(Arc<AtomicBool>);
+
+/// A connection that remembers whether it was used.
+#[derive(Debug)]
+struct Tracked<S> {
+    inner: S,
+    used: Used,
+}
+
+impl<S: Connection> Connection for Tracked<S> {
+    fn connected(&self) -> Connected {
+        self.inner.connected().extra(self.used.clone())
+    }
+}
+
+impl<S: Read + Unpin> Read for Tracked<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: Write + Unpin> Write for Tracked<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
 }
 
 type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -110,9 +202,9 @@ where
     C: Service<Uri, Error = BoxError> + Send,
     C::Future: Send + 'static,
 {
-    type Response = C::Response;
+    type Response = Tracked<C::Response>;
     type Error = BoxError;
-    type Future = Connecting<C::Response, BoxError>;
+    type Future = Connecting<Tracked<C::Response>, BoxError>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
@@ -125,6 +217,7 @@ where
             tokio::time::timeout(limit, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+                .map(|inner| Tracked { inner, used: Used::default() })
         })
     }
 }

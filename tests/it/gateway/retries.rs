@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{stage, stage_of};
 use crate::support::{Dialect, Gateway, Script, Upstream, gateway::question};
@@ -194,4 +198,42 @@ async fn a_request_that_the_client_asked_to_stream_fails_with_a_status_while_not
     let reply = gateway.ask_stream("gpt-4o").await;
     reply.assert_error(502, "upstream_error");
     gateway.assert_row(json!({"status_code": 502, "stream": true, "attempts": 1})).await;
+}
+
+/// A server that answers one request on each connection, promises to keep it open, and closes it when the next one comes.
+async fn closes_reused_connections() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = vec![0; 64 * 1024];
+                let read = client.read(&mut request).await.unwrap_or(0);
+                let body = match request[..read].starts_with(b"GET") {
+                    true => json!({"object": "list", "data": [{"id": "gpt-4o"}]}).to_string(),
+                    false => Dialect::OpenAi.whole("Hello again").to_string(),
+                };
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+                client.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+                client.read(&mut request).await.unwrap_or(0);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_idled_is_nobodys_failure() {
+    let gateway = Gateway::start().await;
+    let address = closes_reused_connections().await;
+    gateway.provider_at("a", "openai", &address, json!({"max_retries": 0})).await;
+    for _ in 0..5 {
+        let mut body = question("gpt-4o");
+        body["retry_count"] = json!(0);
+        let reply = gateway.chat(body).await;
+        assert_eq!(reply.assert_ok().content(), "Hello again");
+        assert_eq!(reply.header("x-orchestrator-attempts"), Some("1"));
+    }
+    assert_eq!(gateway.health_of("a").await["state"], "healthy");
 }
