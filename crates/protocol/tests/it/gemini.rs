@@ -1,20 +1,18 @@
 //! Gemini's recorded answers, streams and errors, compared with what its own SDK makes of them; and the rules that
 //! every request must keep, whatever was asked.
 
-use std::{env, fs, path::PathBuf};
-
 use llm_protocol::{
     Outbound, ProtocolId, Target,
     gemini::Gemini,
-    ir::{
-        ApiError, ErrorKind, Event, FinishReason, Grammar, Losses, Message, Part, Request, Response, Role, Text,
-        ToolCall, ToolResult,
-    },
+    ir::{ApiError, ErrorKind, Losses, Message, Part, Request, Response, Role, Text, ToolCall, ToolResult},
     models::Models,
-    sse::{Frame, Framer},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use crate::fixtures::{
+    Fixture, WHOLE, calls, check_all, check_cuts, check_garbage, events, finish_word, frames, reasoning, recorded, text,
+};
 
 /// The recordings' reader took each piece of a call for a call.
 const IN_PIECES: [(&str, &[&str]); 2] = [
@@ -22,97 +20,13 @@ const IN_PIECES: [(&str, &[&str]); 2] = [
     ("doc-vx-partial-args-nested", &[]),
 ];
 
-struct Fixture(Value);
-
-impl Fixture {
-    fn id(&self) -> &str {
-        self.0["id"].as_str().unwrap()
-    }
-
-    fn status(&self) -> u16 {
-        self.0["response"]["status"].as_u64().unwrap().try_into().unwrap()
-    }
-
-    fn is_stream(&self) -> bool {
-        self.0["stream"] == true
-    }
-
-    /// A stream that was recorded as an array, for want of `alt=sse`, is told as events.
-    fn body(&self) -> Vec<u8> {
-        let response = &self.0["response"];
-        if let (true, Some(items)) = (self.status() < 400, response["body"].as_array()) {
-            return items.iter().flat_map(|item| format!("data: {item}\r\n\r\n").into_bytes()).collect();
-        }
-        let text = response["sse_text"].as_str().or(response["body_text"].as_str());
-        text.map_or_else(|| serde_json::to_vec(&response["body"]).unwrap(), |text| text.as_bytes().to_vec())
-    }
-
-    fn expect(&self) -> &Value {
-        &self.0["expect"]
-    }
-
-    fn arguments_in_pieces(&self) -> Option<&'static [&'static str]> {
-        IN_PIECES.iter().find(|(id, _)| *id == self.id()).map(|(_, arguments)| *arguments)
-    }
-}
-
-/// All of Gemini's, or none where the folder of fixtures is not named.
-fn fixtures() -> Vec<Fixture> {
-    let Some(folder) = env::var_os("CONFORMANCE_FIXTURES").map(PathBuf::from) else {
-        println!("skipped: CONFORMANCE_FIXTURES does not name the folder of fixtures");
-        return Vec::new();
-    };
-    let mut paths = Vec::new();
-    for kind in ["public", "documented"] {
-        for provider in ["gemini", "vertex_gemini"] {
-            let folder = folder.join(kind).join(provider);
-            paths.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-        }
-    }
-    paths.sort();
-    let read = |path: &PathBuf| Fixture(serde_json::from_slice(&fs::read(path).unwrap()).unwrap());
-    paths.iter().map(read).filter(|fixture| fixture.0["wire"] == "gemini").collect()
-}
-
-fn frames(stream: &[u8], piece: usize) -> Vec<Frame> {
-    let mut framer = Framer::new(1 << 24);
-    let mut frames = Vec::new();
-    for piece in stream.chunks(piece.max(1)) {
-        framer.push(piece);
-        while let Some(frame) = framer.next_frame().unwrap() {
-            frames.push(frame);
-        }
-    }
-    frames.extend(framer.finish());
-    frames
-}
-
-/// The events up to the stream's end or its error. They obey the grammar, whatever the stream.
-fn events(stream: &[u8], piece: usize) -> (Vec<Event>, Result<(), ApiError>) {
-    let mut decoder = Gemini.decoder();
-    let mut events = Vec::new();
-    let read = frames(stream, piece).iter().try_for_each(|frame| decoder.push(frame, &mut events));
-    let ended = read.and_then(|()| decoder.end(&mut events));
-    let mut grammar = Grammar::default();
-    for event in &events {
-        grammar.accept(event).unwrap_or_else(|why| panic!("{}: {event:?}", why.0));
-    }
-    assert!(ended.is_err() || grammar.finished());
-    (events, ended)
-}
-
-fn texts(response: &Response, pick: impl Fn(&Part) -> Option<&str>) -> String {
-    response.outputs[0].parts.iter().filter_map(pick).collect()
-}
-
-fn calls(response: &Response) -> Vec<&ToolCall> {
-    let parts = response.outputs[0].parts.iter();
-    parts.filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None }).collect()
+fn arguments_in_pieces(fixture: &Fixture) -> Option<&'static [&'static str]> {
+    IN_PIECES.iter().find(|(id, _)| *id == fixture.id).map(|(_, arguments)| *arguments)
 }
 
 /// What a decoded answer says, in the fixtures' words. Ids of calls that Gemini did not give are made up.
 fn told(fixture: &Fixture, response: &Response) -> Value {
-    let expected = fixture.expect()["tool_calls"].as_array().unwrap();
+    let expected = fixture.expect["tool_calls"].as_array().unwrap();
     let call = |(at, call): (usize, &&ToolCall)| {
         let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
         let given = expected.get(at).is_none_or(|call| call["id"].is_string());
@@ -127,116 +41,84 @@ fn told(fixture: &Fixture, response: &Response) -> Value {
     json!({
         "id": response.id,
         "model": response.model,
-        "text": texts(response, |part| if let Part::Text(part) = part { Some(&part.text) } else { None }),
-        "reasoning_text": texts(response, |part| if let Part::Reasoning(part) = part { Some(&part.text) } else { None }),
+        "text": text(response),
+        "reasoning_text": reasoning(response),
         "tool_calls": calls(response).iter().enumerate().map(call).collect::<Vec<_>>(),
         "usage": usage,
     })
 }
 
-fn finish_word(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Pause => "pause",
-    }
-}
-
 /// What differs from the expectation.
 fn differences(fixture: &Fixture, response: &Response) -> Vec<String> {
-    let told = told(fixture, response);
-    let mut wrong: Vec<String> = told
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(key, _)| *key != "tool_calls" || fixture.arguments_in_pieces().is_none())
-        .filter(|(key, value)| fixture.expect()[*key] != **value)
-        .map(|(key, value)| format!("{} {key}: {value} instead of {}", fixture.id(), fixture.expect()[key]))
-        .collect();
-    let allowed = fixture.expect()["finish_openai_ok"].as_array();
+    let in_pieces = arguments_in_pieces(fixture).is_some();
+    let mut wrong = fixture.unlike(&told(fixture, response), |key| key == "tool_calls" && in_pieces);
+    let allowed = fixture.expect["finish_openai_ok"].as_array();
     if allowed.is_some_and(|allowed| !allowed.contains(&json!(finish_word(response.outputs[0].reason())))) {
-        wrong.push(format!("{}: finished with {:?}", fixture.id(), response.outputs[0].reason()));
+        wrong.push(format!("finished with {:?}", response.outputs[0].reason()));
     }
     let mut ids: Vec<&str> = calls(response).iter().map(|call| call.id.as_str()).collect();
     let count = ids.len();
     ids.sort_unstable();
     ids.dedup();
     if ids.len() != count || ids.contains(&"") {
-        wrong.push(format!("{}: ids {ids:?}", fixture.id()));
+        wrong.push(format!("ids {ids:?}"));
     }
     wrong
 }
 
 /// Whether the recording ends in a failure of the model's, which must not look like an answer.
 fn failed(fixture: &Fixture, error: &ApiError) -> Vec<String> {
-    let word = fixture.expect()["finish_native"].as_str().unwrap_or_default();
+    let word = fixture.expect["finish_native"].as_str().unwrap_or_default();
     let right = error.kind == ErrorKind::Upstream && error.reason == Some(word.to_lowercase().as_str());
-    if right { Vec::new() } else { vec![format!("{}: {error:?}", fixture.id())] }
+    if right { Vec::new() } else { vec![format!("{error:?}")] }
 }
 
 fn check_stream(fixture: &Fixture) -> Vec<String> {
-    let (whole, ended) = events(&fixture.body(), usize::MAX);
-    let mut wrong = Vec::new();
-    if events(&fixture.body(), 1) != (whole.clone(), ended.clone()) {
-        wrong.push(format!("{}: reads otherwise in small pieces", fixture.id()));
-    }
+    let (whole, ended) = fixture.events(&Gemini);
     match ended {
-        Ok(()) => wrong.extend(differences(fixture, &Response::fold(&whole))),
-        Err(error) => wrong.extend(failed(fixture, &error)),
+        Ok(()) => differences(fixture, &Response::fold(&whole)),
+        Err(error) => failed(fixture, &error),
     }
-    wrong
 }
 
 fn check_whole(fixture: &Fixture) -> Vec<String> {
-    match Gemini.decode_response(&fixture.body()) {
+    match Gemini.decode_response(&fixture.body) {
         Ok(response) => differences(fixture, &response),
         Err(error) => failed(fixture, &error),
     }
 }
 
 fn check_error(fixture: &Fixture) -> Vec<String> {
-    let body = fixture.body();
-    let told: Value = serde_json::from_slice(&body).unwrap();
-    let error = Gemini.decode_error(fixture.status(), &body);
+    let told: Value = serde_json::from_slice(&fixture.body).unwrap();
+    let error = Gemini.decode_error(fixture.status, &fixture.body);
     let message = told["error"]["message"].as_str().unwrap();
-    let kind = match fixture.status() {
+    let kind = match fixture.status {
         400 if message.contains("API key") => ErrorKind::UpstreamAuth,
         400 => ErrorKind::InvalidRequest,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
         _ => ErrorKind::Overloaded,
     };
-    let waits = error.retry_after.is_some() == (fixture.status() == 429);
+    let waits = error.retry_after.is_some() == (fixture.status == 429);
     let right =
-        error.message == message && error.kind == kind && waits && error.upstream_status == Some(fixture.status());
-    if right { Vec::new() } else { vec![format!("{}: {error:?}", fixture.id())] }
+        error.message == message && error.kind == kind && waits && error.upstream_status == Some(fixture.status);
+    if right { Vec::new() } else { vec![format!("{error:?}")] }
 }
 
 #[test]
 fn recorded_answers_streams_and_errors_mean_what_the_sdk_says_they_mean() {
-    let fixtures = fixtures();
-    let mut wrong = Vec::new();
-    let mut passed = 0;
-    for fixture in &fixtures {
-        let found = match fixture.status() {
-            400.. => check_error(fixture),
-            _ if fixture.is_stream() => check_stream(fixture),
-            _ => check_whole(fixture),
-        };
-        passed += usize::from(found.is_empty());
-        wrong.extend(found);
-    }
-    println!("gemini: {passed} of {} fixtures", fixtures.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check_all("gemini", &recorded("gemini"), |fixture| match fixture.status {
+        400.. => check_error(fixture),
+        _ if fixture.stream => check_stream(fixture),
+        _ => check_whole(fixture),
+    });
 }
 
 #[test]
 fn arguments_in_pieces_are_put_together() {
-    for fixture in fixtures() {
-        let Some(expected) = fixture.arguments_in_pieces() else { continue };
-        let response = Response::fold(&events(&fixture.body(), usize::MAX).0);
+    for fixture in &recorded("gemini") {
+        let Some(expected) = arguments_in_pieces(fixture) else { continue };
+        let response = fixture.answer(&Gemini).unwrap();
         let calls = calls(&response);
         match expected {
             [] => {
@@ -255,20 +137,14 @@ fn arguments_in_pieces_are_put_together() {
 
 #[test]
 fn every_signature_is_kept_bit_for_bit() {
-    for fixture in fixtures().iter().filter(|fixture| fixture.status() < 400) {
-        let response = match fixture.is_stream() {
-            true => Response::fold(&events(&fixture.body(), usize::MAX).0),
-            false => match Gemini.decode_response(&fixture.body()) {
-                Ok(response) => response,
-                Err(_) => continue,
-            },
-        };
-        let answers: Vec<Value> = match fixture.is_stream() {
-            true => frames(&fixture.body(), usize::MAX)
+    for fixture in recorded("gemini").iter().filter(|fixture| fixture.status < 400) {
+        let Ok(response) = fixture.answer(&Gemini) else { continue };
+        let answers: Vec<Value> = match fixture.stream {
+            true => frames(&fixture.body, WHOLE)
                 .iter()
                 .filter_map(|frame| serde_json::from_slice(frame.data.as_ref()?).ok())
                 .collect(),
-            false => vec![serde_json::from_slice(&fixture.body()).unwrap()],
+            false => vec![serde_json::from_slice(&fixture.body).unwrap()],
         };
         let given =
             answers.iter().filter_map(|answer| answer["candidates"][0]["content"]["parts"].as_array()).flatten();
@@ -282,38 +158,23 @@ fn every_signature_is_kept_bit_for_bit() {
             Part::ToolCall(call) => call.signature.as_ref(),
             _ => None,
         });
-        assert_eq!(kept.map(|kept| kept.value.as_str()).collect::<Vec<_>>(), given, "{}", fixture.id());
+        assert_eq!(kept.map(|kept| kept.value.as_str()).collect::<Vec<_>>(), given, "{}", fixture.id);
     }
 }
 
 #[test]
 fn sources_are_named_where_the_answer_rests_on_them() {
     let named = |response: &Response| response.outputs[0].citations.iter().any(|citation| citation.span.is_some());
-    for fixture in fixtures() {
-        let body = fixture.body();
-        if !String::from_utf8_lossy(&body).contains("groundingSupports") {
-            continue;
-        }
-        let response = match fixture.is_stream() {
-            true => Response::fold(&events(&body, usize::MAX).0),
-            false => Gemini.decode_response(&body).unwrap(),
-        };
-        assert!(named(&response), "{}", fixture.id());
+    let sourced = |fixture: &&Fixture| String::from_utf8_lossy(&fixture.body).contains("groundingSupports");
+    for fixture in recorded("gemini").iter().filter(sourced) {
+        let response = fixture.answer(&Gemini).unwrap();
+        assert!(named(&response), "{}", fixture.id);
     }
 }
 
 #[test]
 fn a_stream_cut_at_any_byte_ends_legally_or_fails() {
-    for fixture in fixtures().iter().filter(|fixture| fixture.is_stream() && fixture.body().len() < 6000) {
-        let body = fixture.body();
-        let (whole, complete) = events(&body, usize::MAX);
-        for cut in 0..body.len() {
-            let (some, ended) = events(&body[..cut], usize::MAX);
-            if ended.is_ok() {
-                assert!(complete.is_ok() && some == whole, "{} cut at {cut}", fixture.id());
-            }
-        }
-    }
+    check_cuts(&Gemini, &recorded("gemini"));
 }
 
 /// What Gemini answers 400 to in the conversation of a request.
@@ -394,7 +255,7 @@ proptest! {
     #[test]
     fn any_order_of_parts_obeys_the_grammar_or_fails(frames in prop::collection::vec(frame(), 0..12)) {
         let stream: String = frames.iter().map(|frame| format!("data: {frame}\n\n")).collect();
-        let _ = events(stream.as_bytes(), usize::MAX);
+        let _ = events(&Gemini, stream.as_bytes(), WHOLE);
         for frame in frames {
             let _ = Gemini.decode_response(frame.as_bytes());
         }
@@ -402,13 +263,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), status in 100u16..600) {
-        let _ = events(&bytes, usize::MAX);
-        let mut framed = b"data: ".to_vec();
-        framed.extend_from_slice(&bytes);
-        framed.extend_from_slice(b"\n\n");
-        let _ = events(&framed, usize::MAX);
-        let _ = Gemini.decode_response(&bytes);
-        prop_assert!(Gemini.decode_error(status, &bytes).status() >= 400);
+        check_garbage(&Gemini, status, &bytes);
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod gemini;
 #[cfg(test)]
 mod openai_chat;
