@@ -265,7 +265,7 @@ fn tool_choices_have_their_counterparts() {
     let named = Some(ToolChoice::Named("g".into()));
     let tool = json!({"type": "tool", "name": "g", "disable_parallel_tool_use": true});
     assert_eq!(choice(OPUS_5, named.clone(), Some(false)), (tool, 2, none()));
-    let allowed = Some(ToolChoice::Allowed { names: vec!["f".into()], required: true });
+    let allowed = Some(ToolChoice::Allowed { names: ["f".into()].into(), required: true });
     assert_eq!(choice(OPUS_5, allowed, None), (json!({"type": "any"}), 1, none()));
     assert_eq!(choice("claude-fable-5-1", named, None), (json!({"type": "auto"}), 1, "tool_choice".into()));
 }

@@ -61,9 +61,7 @@ pub(super) fn declare<'a>(request: &'a ir::Request, rules: &ModelRules, losses: 
 /// forced.
 fn is_offered(tool: &ir::Tool, choice: Option<&ir::ToolChoice>, rules: &ModelRules) -> bool {
     match choice {
-        Some(ir::ToolChoice::Allowed { names, .. }) => {
-            name(tool).is_some_and(|name| names.iter().any(|known| known == name))
-        }
+        Some(ir::ToolChoice::Allowed { names, .. }) => name(tool).is_some_and(|name| names.contains(name)),
         Some(ir::ToolChoice::Named(known)) if rules.forced_tool_choice == ForcedToolChoice::Never => {
             name(tool) == Some(known.as_str())
         }

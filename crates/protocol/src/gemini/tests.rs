@@ -283,7 +283,7 @@ fn the_choice_among_tools_is_made_by_mode() {
     assert_eq!(config(Some(ToolChoice::Required)).unwrap(), r#"{"mode":"ANY"}"#);
     let named = r#"{"mode":"ANY","allowedFunctionNames":["f"]}"#;
     assert_eq!(config(Some(ToolChoice::Named("f".into()))).unwrap(), named);
-    let allowed = |required| Some(ToolChoice::Allowed { names: vec!["f".into()], required });
+    let allowed = |required| Some(ToolChoice::Allowed { names: ["f".into()].into(), required });
     assert_eq!(config(allowed(true)).unwrap(), named);
     let request = Request { tools: vec![function("f"), function("g")], tool_choice: allowed(false), ..asking() };
     let body = encoded(NEW, &request).to_string();

@@ -136,7 +136,7 @@ fn calling<'a>(
         Some(ToolChoice::Allowed { names, required: true }) => (Mode::Any, names.iter().collect()),
         // Names may be given only where a call is forced, so the others are not even shown.
         Some(ToolChoice::Allowed { names, required: false }) => {
-            functions.retain(|function| names.iter().any(|name| name == names::plain(&function.name)));
+            functions.retain(|function| names.contains(names::plain(&function.name)));
             (free, Vec::new())
         }
     };

@@ -3,13 +3,15 @@
 //! There such a tool is declared as a function with one string argument, `input`. Its calls become free text again
 //! here, since an answer alone does not tell which of its calls were meant that way.
 
+use std::collections::BTreeSet;
+
 use super::{Block, Delta, Event, Part, Request, Response, Tool, ToolCall};
 use crate::json::Json;
 
 /// Gives calls of free-text tools their text back: to one answer, or to the events of one stream.
 #[derive(Clone, Debug)]
 pub struct CustomCalls {
-    names: Vec<String>,
+    names: BTreeSet<String>,
     /// The arguments of the open call, if it is one of these. They make sense only when they are complete.
     held: Option<String>,
 }
@@ -21,7 +23,7 @@ impl CustomCalls {
             Tool::Custom { name, .. } => Some(name.clone()),
             Tool::Function(_) | Tool::Hosted { .. } => None,
         });
-        let names: Vec<String> = names.collect();
+        let names: BTreeSet<String> = names.collect();
         (!names.is_empty()).then_some(Self { names, held: None })
     }
 
@@ -57,7 +59,7 @@ impl CustomCalls {
     }
 
     fn means(&self, name: &str, custom: bool) -> bool {
-        !custom && self.names.iter().any(|known| known == name)
+        !custom && self.names.contains(name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a client asks for.
 
+use std::collections::BTreeSet;
+
 use super::{Loss, LossKind};
 use crate::{ProtocolId, json::Json};
 
@@ -219,7 +221,7 @@ pub enum ToolChoice {
     Named(String),
     /// Any of these; `required` as in [`ToolChoice::Required`].
     Allowed {
-        names: Vec<String>,
+        names: BTreeSet<String>,
         required: bool,
     },
 }

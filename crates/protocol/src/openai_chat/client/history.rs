@@ -1,13 +1,13 @@
 //! Which call a tool's result answers: the history tells what the result does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// The calls met so far.
 #[derive(Debug, Default)]
 pub struct History {
     names: HashMap<String, String>,
-    /// Calls of the form before `tool_calls`, which have no ids: name and made-up id, the unanswered ones.
-    unanswered: Vec<(String, String)>,
+    /// Calls of the form before `tool_calls`, which have no ids: the made-up ids of the unanswered ones, by name.
+    unanswered: HashMap<String, VecDeque<String>>,
     legacy: usize,
 }
 
@@ -20,7 +20,7 @@ impl History {
     /// The id for a `function_call`, which has none: the first is always the same, and so on.
     pub fn called_legacy(&mut self, name: &str) -> String {
         let id = self.next_id();
-        self.unanswered.push((name.to_owned(), id.clone()));
+        self.unanswered.entry(name.to_owned()).or_default().push_back(id.clone());
         id
     }
 
@@ -31,10 +31,8 @@ impl History {
 
     /// The id of the call that a message of role `function` answers.
     pub fn answered_legacy(&mut self, name: &str) -> String {
-        match self.unanswered.iter().position(|(called, _)| called == name) {
-            Some(at) => self.unanswered.remove(at).1,
-            None => self.next_id(),
-        }
+        let waiting = self.unanswered.get_mut(name).and_then(VecDeque::pop_front);
+        waiting.unwrap_or_else(|| self.next_id())
     }
 
     fn next_id(&mut self) -> String {

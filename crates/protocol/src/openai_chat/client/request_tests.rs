@@ -208,7 +208,7 @@ fn tools_and_choices_are_read_in_all_their_forms() {
         (r#"{"type":"custom","custom":{"name":"g"}}"#, ToolChoice::Named("g".into())),
         (
             r#"{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}}"#,
-            ToolChoice::Allowed { names: vec!["f".into()], required: true },
+            ToolChoice::Allowed { names: ["f".into()].into(), required: true },
         ),
     ] {
         assert_eq!(with(&format!(r#","tool_choice":{choice}"#)).unwrap().tool_choice, Some(expected));

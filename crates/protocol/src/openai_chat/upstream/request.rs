@@ -175,7 +175,7 @@ impl Body<'_> {
     fn tools(&mut self, request: &Request) {
         let choice = request.tool_choice.as_ref();
         let allowed = |name: &str| match choice {
-            Some(ToolChoice::Allowed { names, .. }) => names.iter().any(|allowed| allowed == name),
+            Some(ToolChoice::Allowed { names, .. }) => names.contains(name),
             _ => true,
         };
         let mut tools = Vec::with_capacity(request.tools.len());

@@ -235,7 +235,7 @@ fn tools_and_choices_are_written() {
 fn allowed_tools_are_the_only_ones_offered_and_a_forced_choice_is_softened_where_it_is_refused() {
     let request = Request {
         tools: vec![function("f"), function("g")],
-        tool_choice: Some(ToolChoice::Allowed { names: vec!["g".into()], required: true }),
+        tool_choice: Some(ToolChoice::Allowed { names: ["g".into()].into(), required: true }),
         ..Request::default()
     };
     let (body, _) = encode(&request, "gpt-5");
