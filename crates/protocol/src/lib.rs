@@ -11,6 +11,8 @@
 //! stream pass through [`Passthrough`], and the upstream's decoder only observes.
 
 pub mod anthropic;
+mod base64;
+mod fnv;
 pub mod gemini;
 pub mod ir;
 pub mod json;

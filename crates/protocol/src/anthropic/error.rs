@@ -11,11 +11,7 @@ const LONGEST_TEXT: usize = 300;
 /// Reads an error answer.
 pub(super) fn decode(status: u16, body: &[u8]) -> ApiError {
     let told = Told::read(body);
-    let message = told
-        .message
-        .clone()
-        .or_else(|| plain_text(body))
-        .unwrap_or_else(|| format!("the provider answered {status} with no readable error"));
+    let message = told.message.clone().or_else(|| plain_text(body)).unwrap_or_else(|| ApiError::unexplained(status));
     let kind = of_status(status, &told.kind, &message);
     build(kind, message, told, Some(status))
 }
@@ -33,12 +29,13 @@ fn build(kind: ErrorKind, message: String, told: Told, upstream_status: Option<u
         ErrorKind::NotFound if message.starts_with("model:") => Some("model_not_found".to_owned()),
         _ => told.code,
     };
-    let reason = match kind {
-        ErrorKind::UpstreamAuth => Some("auth"),
-        ErrorKind::Upstream => Some("server_error"),
-        _ => None,
-    };
-    ApiError { code, param: told.param, upstream_status, reason, ..ApiError::new(kind, message) }
+    ApiError {
+        code,
+        param: told.param,
+        upstream_status,
+        reason: kind.upstream_reason(),
+        ..ApiError::new(kind, message)
+    }
 }
 
 /// What an error body says.
@@ -66,18 +63,13 @@ impl Told {
 fn of_status(status: u16, kind: &str, message: &str) -> ErrorKind {
     match status {
         400 => of_request(kind, message),
-        401 | 403 => ErrorKind::UpstreamAuth,
-        402 => ErrorKind::QuotaExceeded,
-        404 => ErrorKind::NotFound,
-        408 | 504 => ErrorKind::Timeout,
-        409 => ErrorKind::Conflict,
-        413 => ErrorKind::TooLarge,
-        422 => ErrorKind::Unprocessable,
         429 if kind == "billing_error" || is_about_money(message) => ErrorKind::QuotaExceeded,
-        429 => ErrorKind::RateLimited,
-        503 | 529 => ErrorKind::Overloaded,
-        405..=499 => ErrorKind::InvalidRequest,
-        _ => of_type(kind, message).filter(|kind| kind.status() >= 500).unwrap_or(ErrorKind::Upstream),
+        _ => match ErrorKind::of_upstream(status) {
+            ErrorKind::Upstream => {
+                of_type(kind, message).filter(|kind| kind.status() >= 500).unwrap_or(ErrorKind::Upstream)
+            }
+            known => known,
+        },
     }
 }
 

@@ -1,11 +1,8 @@
 //! Pictures and documents.
 
-use super::{
-    base64,
-    wire::{Block, CacheControl, Source},
-};
+use super::wire::{Block, CacheControl, Source};
 use crate::{
-    ProtocolId,
+    ProtocolId, base64,
     ir::{Losses, Media, MediaKind, MediaSource},
 };
 

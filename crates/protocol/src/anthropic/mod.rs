@@ -1,6 +1,5 @@
 //! Anthropic's Messages API, upstream side.
 
-mod base64;
 mod cache;
 mod error;
 mod ids;

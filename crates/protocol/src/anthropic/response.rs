@@ -9,8 +9,7 @@ use super::error;
 use crate::{
     ProtocolId,
     ir::{
-        ApiError, Citation, ErrorKind, Finish, FinishReason, Output, Part, Reasoning, Response, Signature, Text,
-        ToolCall, Usage,
+        ApiError, Citation, Finish, FinishReason, Output, Part, Reasoning, Response, Signature, Text, ToolCall, Usage,
     },
     json::Json,
 };
@@ -38,12 +37,12 @@ struct Answer<'a> {
 /// Reads a whole answer.
 pub(super) fn decode(body: &[u8]) -> Result<Response, ApiError> {
     let answer: Answer<'_> =
-        serde_json::from_slice(body).map_err(|_| malformed("the provider's answer could not be read"))?;
+        serde_json::from_slice(body).map_err(|_| ApiError::malformed("the provider's answer could not be read"))?;
     if answer.error.is_some() {
         return Err(error::within(body));
     }
     let Some(content) = answer.content else {
-        return Err(malformed("the provider's answer holds no content"));
+        return Err(ApiError::malformed("the provider's answer holds no content"));
     };
     let mut output = Output::default();
     let mut position = 0;
@@ -160,7 +159,7 @@ impl<'a> Block<'a> {
             _ => return Ok(Self::default()),
         };
         let block: Self = serde_json::from_str(raw.get())
-            .map_err(|_| malformed("a block of the provider's answer could not be read"))?;
+            .map_err(|_| ApiError::malformed("a block of the provider's answer could not be read"))?;
         Ok(Self { kind, ..block })
     }
 }
@@ -202,7 +201,7 @@ impl Stop {
             _ if seen.calls => FinishReason::ToolCalls,
             _ if seen.content => FinishReason::Stop,
             other => {
-                return Err(malformed(format!(
+                return Err(ApiError::malformed(format!(
                     "the provider stopped for the unknown reason `{other}` without an answer"
                 )));
             }
@@ -308,9 +307,4 @@ pub(super) fn length(text: &str) -> u64 {
 
 pub(super) fn signed(value: String) -> Signature {
     Signature { origin: ProtocolId::Anthropic, value }
-}
-
-/// An answer that makes no sense.
-pub(super) fn malformed(message: impl Into<String>) -> ApiError {
-    ApiError { reason: Some("malformed"), ..ApiError::new(ErrorKind::Upstream, message) }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     error,
-    response::{self, Block, Counts, Kind, Seen, Stop, malformed},
+    response::{self, Block, Counts, Kind, Seen, Stop},
 };
 use crate::{
     StreamDecoder, ir,
@@ -103,8 +103,8 @@ impl StreamDecoder for Decoder {
         if self.finished || data.trim_ascii().is_empty() || data == b"[DONE]" {
             return Ok(());
         }
-        let message: Message<'_> =
-            serde_json::from_slice(data).map_err(|_| malformed("a message of the stream could not be read"))?;
+        let message: Message<'_> = serde_json::from_slice(data)
+            .map_err(|_| ApiError::malformed("a message of the stream could not be read"))?;
         match &*message.kind {
             "message_start" => self.begin(message.message, out),
             "content_block_start" => self.block(message.content_block, out)?,
@@ -152,7 +152,8 @@ impl Decoder {
     fn block(&mut self, block: Option<&RawValue>, out: &mut Vec<Event>) -> Result<(), ApiError> {
         self.expect_start()?;
         self.close(out);
-        let block = block.ok_or_else(|| malformed("a block of the stream holds nothing")).and_then(Block::read)?;
+        let block =
+            block.ok_or_else(|| ApiError::malformed("a block of the stream holds nothing")).and_then(Block::read)?;
         let kind = block.kind;
         self.open(
             kind,
@@ -200,11 +201,11 @@ impl Decoder {
 
     fn add(&mut self, delta: Option<&RawValue>, out: &mut Vec<Event>) -> Result<(), ApiError> {
         self.expect_start()?;
-        let raw = delta.ok_or_else(|| malformed("a piece of the stream holds nothing"))?;
+        let raw = delta.ok_or_else(|| ApiError::malformed("a piece of the stream holds nothing"))?;
         let delta = match serde_json::from_str::<BlockDelta<'_>>(raw.get()) {
             Ok(delta) => delta,
             Err(_) if DELTAS.contains(&&*response::tag(raw)) => {
-                return Err(malformed("a piece of the stream could not be read"));
+                return Err(ApiError::malformed("a piece of the stream could not be read"));
             }
             Err(_) => return Ok(()),
         };
@@ -275,7 +276,7 @@ impl Decoder {
     }
 
     fn expect_start(&self) -> Result<(), ApiError> {
-        if self.started { Ok(()) } else { Err(malformed("the stream does not begin with `message_start`")) }
+        if self.started { Ok(()) } else { Err(ApiError::malformed("the stream does not begin with `message_start`")) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::{
-    gemini::{reader::malformed, wire::Answer},
+    gemini::wire::Answer,
     ir::{ApiError, ErrorKind},
     json::Json,
 };
@@ -20,7 +20,7 @@ pub fn decode(status: u16, body: &[u8]) -> ApiError {
 
 /// Reads an answer or a frame of one that came with a 200, and fails if it is an error all the same.
 pub fn answer(body: &[u8]) -> Result<Answer<'_>, ApiError> {
-    let unreadable = || malformed("the provider answered something that is no answer of its protocol");
+    let unreadable = || ApiError::malformed("the provider answered something that is no answer of its protocol");
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(match Json::parse(body).ok().and_then(unwrapped) {
             Some(error) => read(&error, None),
@@ -53,7 +53,7 @@ fn read(error: &Json, status: Option<u16>) -> ApiError {
     let status = status.or(own.filter(|code| *code >= 400)).or(word.and_then(status_of)).unwrap_or(500);
     let message = match error.get("message").and_then(Json::as_str).or(error.as_str()).filter(|text| !text.is_empty()) {
         Some(message) => without_keys(message),
-        None => format!("the provider answered {status} with no readable error"),
+        None => ApiError::unexplained(status),
     };
     let details = error.get("details").and_then(Json::items).unwrap_or_default();
     let cause = details.iter().find_map(|detail| detail.get("reason")).and_then(Json::as_str);
@@ -95,20 +95,15 @@ fn kind(
             (ErrorKind::ContextLength, None)
         }
         400 if said("PROHIBITED_CONTENT") || said("safety polic") => (ErrorKind::ContentPolicy, None),
-        401 | 403 => (ErrorKind::UpstreamAuth, Some("auth")),
-        402 => (ErrorKind::QuotaExceeded, None),
-        404 => (ErrorKind::NotFound, None),
-        408 | 504 => (ErrorKind::Timeout, None),
-        409 => (ErrorKind::Conflict, None),
-        413 => (ErrorKind::TooLarge, None),
-        422 => (ErrorKind::Unprocessable, None),
         429 if said("credits are depleted") || said(", limit: 0") || spent_for_today(details) => {
             (ErrorKind::QuotaExceeded, None)
         }
-        429 => (ErrorKind::RateLimited, None),
-        503 | 529 => (ErrorKind::Overloaded, None),
-        ..500 => (ErrorKind::InvalidRequest, None),
-        _ => (ErrorKind::Upstream, Some("server_error")),
+        // A redirection, or the like.
+        ..400 => (ErrorKind::InvalidRequest, None),
+        _ => {
+            let kind = ErrorKind::of_upstream(status);
+            (kind, kind.upstream_reason())
+        }
     }
 }
 

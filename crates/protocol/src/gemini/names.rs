@@ -27,13 +27,6 @@ pub fn call_id(seed: u64, ordinal: usize) -> String {
     format!("{OWN_ID}{seed:016x}_{ordinal}")
 }
 
-/// FNV-1a, continued from `seed`. It spreads ids; nothing relies on it being hard to invert.
-pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 /// Whether `id` looks like one that Gemini gives: eight or so lower-case letters and digits. Ids of other protocols
 /// (`call_…`, `toolu_…`, UUIDs) do not, and leaving an id out is always legal.
 pub fn is_native_id(id: &str) -> bool {
@@ -88,7 +81,7 @@ mod tests {
     #[test]
     fn ids_of_other_protocols_are_not_taken_for_geminis() {
         assert!(is_native_id("0b3pdf3o") && is_native_id("function-call-123"));
-        let own = call_id(hash(0, b"x"), 3);
+        let own = call_id(crate::fnv::hash(0, b"x"), 3);
         for id in ["call_abc", "toolu_01X", "D681PevKs", "", "2f1b-3c", &own] {
             assert!(!is_native_id(id), "{id}");
         }

@@ -1,7 +1,7 @@
 //! Reads one candidate, part by part, into events. A whole answer is read the same way and folded.
 
 use crate::{
-    ProtocolId,
+    ProtocolId, fnv,
     gemini::{
         evidence, names,
         partial::Partial,
@@ -115,7 +115,7 @@ impl Reader {
                 // A word that nobody knows yet, or that says nothing: what was said stands.
                 None if self.calls > 0 => FinishReason::ToolCalls,
                 None if self.has_content() => FinishReason::Stop,
-                None if word.is_empty() => return Err(malformed("the model gave no answer and no reason")),
+                None if word.is_empty() => return Err(ApiError::malformed("the model gave no answer and no reason")),
                 known => return Err(no_answer(word, message, known.unwrap_or("no_answer"))),
             },
         })
@@ -191,7 +191,7 @@ impl Reader {
         match call.name.filter(|name| !name.is_empty()) {
             Some(name) => {
                 let id = call.id.filter(|id| !id.is_empty());
-                let id = id.unwrap_or_else(|| names::call_id(names::hash(self.seed, name.as_bytes()), self.calls));
+                let id = id.unwrap_or_else(|| names::call_id(fnv::hash(self.seed, name.as_bytes()), self.calls));
                 let block = Block::ToolCall { id, name: names::plain(&name).to_owned(), custom: false };
                 self.calls += 1;
                 let continues = call.will_continue == Some(true) || !pieces.is_empty();
@@ -210,13 +210,13 @@ impl Reader {
             None if matches!(self.open, Open::Call(_)) => {}
             // The end of a call that had ended already.
             None if pieces.is_empty() && call.args.is_none() => return Ok(()),
-            None => return Err(malformed("the provider sent arguments of no function")),
+            None => return Err(ApiError::malformed("the provider sent arguments of no function")),
         }
         if let Open::Call(partial) = &mut self.open {
             for piece in pieces {
-                partial
-                    .add(piece)
-                    .map_err(|_| malformed("the provider sent an argument for a place that does not exist"))?;
+                partial.add(piece).map_err(|_| {
+                    ApiError::malformed("the provider sent an argument for a place that does not exist")
+                })?;
             }
         }
         if call.will_continue != Some(true) {
@@ -269,11 +269,6 @@ fn refuse(why: String, out: &mut Vec<Event>) {
 
 fn signed(value: &str) -> Signature {
     Signature { origin: ProtocolId::Gemini, value: value.to_owned() }
-}
-
-/// An answer that makes no sense.
-pub fn malformed(message: &str) -> ApiError {
-    ApiError { reason: Some("malformed"), ..ApiError::new(ErrorKind::Upstream, message) }
 }
 
 /// The reasons that mean that the model failed, in lower case.

@@ -1,9 +1,10 @@
 //! Reads a whole answer.
 
 use crate::{
+    fnv,
     gemini::{
-        error, names,
-        reader::{Reader, malformed},
+        error,
+        reader::Reader,
         wire::{Answer, Candidate},
     },
     ir::{ApiError, Event, Output, Response, Usage},
@@ -21,7 +22,7 @@ pub fn decode(body: &[u8]) -> Result<Response, ApiError> {
         let mut events = Vec::new();
         let finish = Reader::new(seed)
             .blocked(answer.prompt_feedback, &mut events)
-            .ok_or_else(|| malformed("the provider answered with no candidate and no reason"))?;
+            .ok_or_else(|| ApiError::malformed("the provider answered with no candidate and no reason"))?;
         outputs.push(folded(events, Event::Finish(finish)));
     }
     Ok(Response {
@@ -34,7 +35,7 @@ pub fn decode(body: &[u8]) -> Result<Response, ApiError> {
 
 /// What tells this answer's made-up ids from those of any other: its id, else its bytes.
 pub fn seed(answer: &Answer<'_>, bytes: &[u8]) -> u64 {
-    names::hash(0, answer.response_id.as_deref().filter(|id| !id.is_empty()).map_or(bytes, str::as_bytes))
+    fnv::hash(0, answer.response_id.as_deref().filter(|id| !id.is_empty()).map_or(bytes, str::as_bytes))
 }
 
 fn output(candidate: Candidate<'_>, seed: u64) -> Result<Output, ApiError> {

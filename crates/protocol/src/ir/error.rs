@@ -33,6 +33,16 @@ impl ApiError {
         }
     }
 
+    /// An upstream's answer that makes no sense.
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self { reason: Some("malformed"), ..Self::new(ErrorKind::Upstream, message) }
+    }
+
+    /// What is said of an error answer that does not say it itself.
+    pub(crate) fn unexplained(status: u16) -> String {
+        format!("the provider answered {status} with no readable error")
+    }
+
     /// The HTTP status to answer with.
     pub fn status(&self) -> u16 {
         self.kind.status()
@@ -95,6 +105,32 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// What an upstream's status means where its body says no more.
+    pub(crate) fn of_upstream(status: u16) -> Self {
+        match status {
+            401 | 403 => Self::UpstreamAuth,
+            402 => Self::QuotaExceeded,
+            404 => Self::NotFound,
+            408 | 504 => Self::Timeout,
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
+            422 => Self::Unprocessable,
+            429 => Self::RateLimited,
+            503 | 529 => Self::Overloaded,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Upstream,
+        }
+    }
+
+    /// The [`ApiError::reason`] of an upstream's error that has none of its own.
+    pub(crate) fn upstream_reason(self) -> Option<&'static str> {
+        match self {
+            Self::UpstreamAuth => Some("auth"),
+            Self::Upstream => Some("server_error"),
+            _ => None,
+        }
+    }
+
     /// The HTTP status that this gateway answers with.
     pub fn status(self) -> u16 {
         match self {

@@ -1,10 +1,10 @@
 //! Ids that are made up where a party gave none, or none that the other takes: the same input makes the same id.
 
+use crate::fnv;
+
 /// 64 bits of `text`, evenly spread (FNV-1a with a final mix).
 pub fn hash(text: &str) -> u64 {
-    let mut hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mut hash = fnv::hash(0, text.as_bytes());
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

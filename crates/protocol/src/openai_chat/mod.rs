@@ -4,7 +4,6 @@
 //! - `upstream`: what providers speak. Answers are read leniently: servers that call themselves compatible put
 //!   numbers where strings belong, lists where text belongs, and leave out what they like.
 
-mod base64;
 mod client;
 mod ids;
 mod upstream;

@@ -5,10 +5,9 @@ use super::{
     tools::cache,
 };
 use crate::{
-    ProtocolId,
+    ProtocolId, base64,
     ir::{Malformed, Media, MediaKind, MediaSource, Part, Reasoning, Text, Unmapped},
     json::Json,
-    openai_chat::base64,
 };
 
 /// Reads `content`. Parts of an unknown sort go to `rest`.
@@ -101,7 +100,7 @@ fn address(url: String, kind: MediaKind, path: &str) -> Result<Media, Malformed>
             Ok(media(kind, MediaSource::Base64(data), Some(mime)))
         }
         // Perplexity's clients send a file's base64 where its address belongs.
-        _ if kind == MediaKind::Document && !url.contains(':') && base64::decode(&url).is_some() => {
+        _ if kind == MediaKind::Document && !url.contains(':') && base64::decode_cut_short(&url).is_some() => {
             let mime = base64::sniff(&url).unwrap_or_else(|| default_mime(kind)).to_owned();
             Ok(media(kind, MediaSource::Base64(url), Some(mime)))
         }

@@ -38,18 +38,13 @@ pub fn message_of(body: &[u8]) -> Option<String> {
 }
 
 fn error(kind: ErrorKind, told: Told, status: u16) -> ApiError {
-    let message = told.message.unwrap_or_else(|| format!("the provider answered {status} with no readable error"));
-    let reason = match kind {
-        ErrorKind::UpstreamAuth => Some("auth"),
-        ErrorKind::Upstream => Some("server_error"),
-        _ => None,
-    };
+    let message = told.message.unwrap_or_else(|| ApiError::unexplained(status));
     let retry_after = matches!(kind, ErrorKind::RateLimited | ErrorKind::Overloaded).then(|| wait(&message)).flatten();
     ApiError {
         code: told.code,
         param: told.param,
         retry_after,
-        reason,
+        reason: kind.upstream_reason(),
         ..ApiError::new(kind, without_secrets(&message))
     }
 }
@@ -136,19 +131,7 @@ fn kind_of(status: u16, told: &Told) -> ErrorKind {
     if status == 400 && (named(WRONG_KEY) || says(&["incorrect api key", "api key not valid", "invalid api key"])) {
         return ErrorKind::UpstreamAuth;
     }
-    match status {
-        401 | 403 => ErrorKind::UpstreamAuth,
-        402 => ErrorKind::QuotaExceeded,
-        404 => ErrorKind::NotFound,
-        408 | 504 => ErrorKind::Timeout,
-        409 => ErrorKind::Conflict,
-        413 => ErrorKind::TooLarge,
-        422 => ErrorKind::Unprocessable,
-        429 => ErrorKind::RateLimited,
-        503 | 529 => ErrorKind::Overloaded,
-        400..=499 => ErrorKind::InvalidRequest,
-        _ => ErrorKind::Upstream,
-    }
+    ErrorKind::of_upstream(status)
 }
 
 const TOO_LONG: &[&str] = &["context_length_exceeded", "exceed_context_size_error", "string_above_max_length"];

@@ -5,12 +5,9 @@ use serde_json::value::RawValue;
 
 use super::assemble::anthropic;
 use crate::{
-    ProtocolId,
+    ProtocolId, base64,
     ir::{Block, Citation, Signature},
-    openai_chat::{
-        base64,
-        wire::{List, Message, Num, Raw, Str, read},
-    },
+    openai_chat::wire::{List, Message, Num, Raw, Str, read},
 };
 
 /// Text, its signature, and whether the whole is encrypted.

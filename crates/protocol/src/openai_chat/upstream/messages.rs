@@ -2,14 +2,14 @@
 
 use super::request::speaks_of_json;
 use crate::{
-    ProtocolId,
+    ProtocolId, base64,
     ir::{
         Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, Signature,
         ToolCall, ToolResult,
     },
     json::Json,
     models::{ModelRules, ToolCallIds},
-    openai_chat::{base64, ids},
+    openai_chat::ids,
 };
 
 /// OpenAI takes no longer ids.
@@ -269,7 +269,7 @@ fn linked(key: &'static str, url: String, detail: Option<&str>) -> Json {
 /// A file; plain text is written out, since `file` takes PDF alone.
 fn document(media: &Media, mime: &str, data: &str) -> Json {
     if mime.starts_with("text/")
-        && let Some(text) = base64::decode(data).and_then(|bytes| String::from_utf8(bytes).ok())
+        && let Some(text) = base64::decode_cut_short(data).and_then(|bytes| String::from_utf8(bytes).ok())
     {
         return text_part(&match &media.name {
             Some(name) => format!("{name}:\n{text}"),

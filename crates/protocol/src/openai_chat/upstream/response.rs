@@ -36,7 +36,7 @@ fn output(choice: &Choice<'_>, seed: &str, sources: Vec<crate::ir::Citation>) ->
     let message = choice.message.as_ref().or(choice.delta.as_ref());
     // Azure leaves the message out of what it filtered.
     if message.is_none() && choice.finish_reason.is_empty() {
-        return Err(malformed("the provider's answer holds a choice without a message"));
+        return Err(ApiError::malformed("the provider's answer holds a choice without a message"));
     }
     let mut assembler = Assembler::default();
     assembler.name(&format!("{seed}/{}", choice.index.0.unwrap_or(0)));
@@ -60,11 +60,7 @@ fn no_answer(body: &[u8]) -> ApiError {
     if error::message_of(body).is_some() {
         return error::inside_200(body);
     }
-    malformed("the provider's answer could not be read")
-}
-
-pub fn malformed(message: &str) -> ApiError {
-    ApiError { reason: Some("malformed"), ..ApiError::new(ErrorKind::Upstream, message) }
+    ApiError::malformed("the provider's answer could not be read")
 }
 
 /// The provider ended the answer by saying that it failed.

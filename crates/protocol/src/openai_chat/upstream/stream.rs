@@ -4,7 +4,7 @@ use super::{
     assemble::Assembler,
     counts::{self, End},
     error, extras,
-    response::{failed, malformed},
+    response::failed,
 };
 use crate::{
     StreamDecoder,
@@ -39,8 +39,8 @@ impl StreamDecoder for Decoder {
         if frame.event.as_deref() == Some(b"error") {
             return Err(error::inside_200(data));
         }
-        let answer: Answer<'_> =
-            serde_json::from_slice(data).map_err(|_| malformed("the provider sent a chunk that could not be read"))?;
+        let answer: Answer<'_> = serde_json::from_slice(data)
+            .map_err(|_| ApiError::malformed("the provider sent a chunk that could not be read"))?;
         self.answer(&answer, data, out)
     }
 
@@ -117,7 +117,7 @@ impl Decoder {
     /// `[DONE]` came: a proper end, though some servers give no reason before it.
     fn conclude(&mut self, out: &mut Vec<Event>) -> Result<(), ApiError> {
         match (self.started, self.finished) {
-            (false, _) => Err(malformed("the provider's stream ended without an answer")),
+            (false, _) => Err(ApiError::malformed("the provider's stream ended without an answer")),
             (true, false) => self.finish("", None, out),
             (true, true) => Ok(()),
         }
