@@ -216,7 +216,7 @@ async fn closes_reused_connections() -> String {
                 };
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
                 client.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
-                client.read(&mut request).await.unwrap_or(0);
+                let _next = client.read(&mut request).await;
             });
         }
     });
