@@ -4,8 +4,8 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, stream};
+use bytes::Bytes;
+use futures_util::stream;
 use llm_protocol::{
     Passthrough, Served, StreamEncoder,
     ir::{ApiError, CustomCalls, ErrorKind, Event},
@@ -43,9 +43,6 @@ pub enum Writer {
     /// The free-text tools among the calls are told apart on the way.
     Other(Box<dyn StreamEncoder>, Option<CustomCalls>),
 }
-
-/// So many pieces at most are joined into one.
-const BREATH: usize = 64;
 
 /// One running stream. Dropping it closes the upstream's connection, settles the record and gives back all it holds.
 pub struct Relay {
@@ -97,7 +94,7 @@ impl Relay {
     /// The next bytes for the client; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(piece) = self.take_ready() {
+            if let Some(piece) = self.ready.pop_front() {
                 self.told = Instant::now();
                 return Some(piece);
             }
@@ -114,17 +111,12 @@ impl Relay {
                 continue;
             };
             match step {
-                Ok(step) => {
+                Ok(Ok(Some(step))) => {
                     self.heard = Instant::now();
-                    self.take(step);
-                    // What the upstream sent in one breath goes out in one.
-                    while !self.over
-                        && self.ready.len() < BREATH
-                        && let Some(step) = self.upstream.next().now_or_never()
-                    {
-                        self.take(step);
-                    }
+                    self.forward(step);
                 }
+                Ok(Ok(None)) => self.end(),
+                Ok(Err(error)) => self.fail(error),
                 Err(_) if keep_alive < deadline => {
                     self.ready.push_back(Bytes::from_static(b": keep-alive\n\n"));
                 }
@@ -135,24 +127,6 @@ impl Relay {
                 }
             }
         }
-    }
-
-    fn take(&mut self, step: Result<Option<Step>, ApiError>) {
-        match step {
-            Ok(Some(step)) => self.forward(step),
-            Ok(None) => self.end(),
-            Err(error) => self.fail(error),
-        }
-    }
-
-    /// All that is ready for the client, in one piece.
-    fn take_ready(&mut self) -> Option<Bytes> {
-        if self.ready.len() < 2 {
-            return self.ready.pop_front();
-        }
-        let mut joined = BytesMut::with_capacity(self.ready.iter().map(Bytes::len).sum());
-        self.ready.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
-        Some(joined.freeze())
     }
 
     fn forward(&mut self, step: Step) {
