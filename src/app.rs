@@ -71,6 +71,7 @@ impl App {
         let store = Store::open(&config.database.url)?;
         store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
         let master_key = MasterKey::load(config.auth.master_key.as_ref(), &config.auth.master_key_file)?;
+        check_master_key(&store, &master_key).await?;
         let (admin_key, first) = first_start(&config, &store, &master_key).await?;
         let policy = Policy {
             max_errors: config.health.max_errors,
@@ -159,6 +160,20 @@ impl App {
         self.journal.close(deadline).await;
         self.store.close().await;
     }
+}
+
+/// Refuses a master key that opens none of the keys that are stored. One that opens some is kept: the catalog leaves the
+/// others out and says so.
+async fn check_master_key(store: &Store, master_key: &MasterKey) -> anyhow::Result<()> {
+    let providers = store.providers().await?;
+    let mut sealed = providers.iter().filter_map(|row| Some((row.id, row.api_key.as_ref()?))).peekable();
+    if sealed.peek().is_some() && sealed.all(|(id, key)| master_key.open(id, key).is_err()) {
+        anyhow::bail!(
+            "MASTER_KEY or the file auth.master_key_file does not open the stored provider keys: restore the one they were \
+             sealed with"
+        );
+    }
+    Ok(())
 }
 
 fn models(config: &Config) -> anyhow::Result<Models> {

@@ -130,3 +130,15 @@ async fn a_key_is_described_when_it_is_made_and_refused_when_it_makes_no_sense()
     assert_eq!(row["live"], false);
     assert!(row["revoked_at"].is_string() && row["key"].is_null());
 }
+
+#[tokio::test]
+async fn a_master_key_that_opens_no_stored_key_stops_the_start_in_one_line() {
+    let mut gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    gateway.provider("a", "openai", &a, json!({})).await;
+    let said = gateway.refuses_to_start(&[("MASTER_KEY", "quite-another-master-key")]);
+    assert!(said.contains("MASTER_KEY") && said.contains("restore"), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    gateway.restart().await;
+    assert_eq!(gateway.ask("gpt-4o").await.assert_ok().content(), "Hello from a");
+}

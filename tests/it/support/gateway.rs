@@ -221,6 +221,17 @@ impl Gateway {
     }
 
     /// Starts again on the same folder, and so on the same database, after an end of any kind.
+    /// Ends the program, starts it again with `settings` on top, and returns what it says of why it will not start.
+    pub fn refuses_to_start(&mut self, settings: &[(&str, &str)]) -> String {
+        self.kill();
+        let known = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_llm-orchestrator"));
+        command.env_clear().envs(known).envs(settings.iter().copied()).current_dir(self.folder());
+        let output = command.output().expect("the program can be run");
+        assert!(!output.status.success(), "it started and ended well");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     pub async fn restart(&mut self) {
         self.kill();
         (self.child, self.address, self.output) = spawn(&self.folder, &self.settings).await;
