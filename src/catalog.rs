@@ -41,7 +41,8 @@ pub struct Provider {
     pub id: i64,
     pub name: Arc<str>,
     pub kind: &'static Kind,
-    pub protocol: ProtocolId,
+    /// What the operator says it speaks, instead of what its kind does.
+    pub protocols: Option<Vec<ProtocolId>>,
     /// With its version segment, without a trailing slash.
     pub base_url: String,
     pub key: Option<SecretString>,
@@ -142,7 +143,24 @@ impl Provider {
     /// Whether nothing is known about its models, so that it may serve any.
     fn takes_any_name(&self) -> bool {
         let nothing_known = !self.associated && self.listed.is_none();
-        nothing_known && self.own_address && self.kind.protocol == ProtocolId::OpenAiChat
+        nothing_known && self.own_address && self.kind.speaks[0].0 == ProtocolId::OpenAiChat
+    }
+
+    /// What can be spoken with it about `model`, the one to be preferred first. Never empty.
+    pub fn protocols(&self, model: &str) -> Vec<ProtocolId> {
+        if let Some(protocols) = &self.protocols {
+            return protocols.clone();
+        }
+        let speaks = self.kind.speaks.iter();
+        let for_model = |(_, patterns): &&providers::Speaks| patterns.iter().any(|pattern| matches(pattern, model));
+        let spoken = |id: &ProtocolId| llm_protocol::outbound(*id).is_some();
+        let protocols: Vec<_> = speaks.filter(for_model).map(|(id, _)| *id).filter(spoken).collect();
+        if protocols.is_empty() { vec![self.protocol()] } else { protocols }
+    }
+
+    /// What is spoken with it where no model is meant, as for its list of models.
+    pub fn protocol(&self) -> ProtocolId {
+        self.protocols.as_ref().map_or(self.kind.speaks[0].0, |protocols| protocols[0])
     }
 }
 
@@ -244,13 +262,16 @@ pub fn provider(
     health: &Health,
 ) -> Result<Provider, String> {
     let kind = providers::find(&row.kind).ok_or_else(|| format!("there is no type `{}`", row.kind))?;
-    let protocol = match row.protocols.as_deref() {
-        None | Some([]) => kind.protocol,
-        Some(names) => names
-            .iter()
-            .filter_map(|name| ProtocolId::parse(name))
-            .find(|protocol| llm_protocol::outbound(*protocol).is_some())
-            .ok_or("none of its protocols is spoken by this version")?,
+    let protocols = match row.protocols.as_deref() {
+        None | Some([]) => None,
+        Some(names) => {
+            let spoken = |id: &ProtocolId| llm_protocol::outbound(*id).is_some();
+            let known: Vec<_> = names.iter().filter_map(|name| ProtocolId::parse(name)).filter(spoken).collect();
+            Some(known)
+                .filter(|known| !known.is_empty())
+                .ok_or("none of its protocols is spoken by this version")?
+                .into()
+        }
     };
     let key = match &row.api_key {
         None => None,
@@ -262,7 +283,7 @@ pub fn provider(
         id: row.id,
         name: row.name.as_str().into(),
         kind,
-        protocol,
+        protocols,
         base_url: kind.base(row.base_url.as_deref()).ok_or("it has no base_url")?,
         key,
         priority: row.priority,

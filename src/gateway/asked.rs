@@ -8,7 +8,8 @@ use llm_protocol::{
     splice::{Edit, Members},
 };
 
-use crate::routing::{Needs, Wish};
+use super::Call;
+use crate::routing::Wish;
 
 /// The fields that are this gateway's own, in a body and as a header.
 const PROVIDER: (&str, &str) = ("provider", "x-orchestrator-provider");
@@ -43,9 +44,12 @@ pub struct Asked {
 
 impl Asked {
     /// Reads a body's top level and the headers. A field that is set in both counts as the body has it.
-    pub fn read(members: &Members<'_>, headers: &HeaderMap) -> Result<Self, Malformed> {
-        let model = members
-            .string("model")
+    pub fn read(call: &Call, members: &Members<'_>, headers: &HeaderMap) -> Result<Self, Malformed> {
+        let model = match &call.model {
+            Some(model) => Some(model.as_str().into()),
+            None => members.string("model"),
+        };
+        let model = model
             .filter(|model| !model.is_empty())
             .ok_or_else(|| Malformed::new("model", "`model` is required and must be a string that is not empty"))?;
         if model.len() > LONGEST_MODEL {
@@ -66,10 +70,11 @@ impl Asked {
                 _ => Err(wrong(RETRIES.0, "a whole number from 0 to 5")),
             })
             .transpose()?;
-        let stream = match members.get("stream") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(wrong("stream", "true or false")),
+        let stream = match (call.stream, members.get("stream")) {
+            (Some(stream), _) => stream,
+            (None, None | Some("false")) => false,
+            (None, Some("true")) => true,
+            (None, Some(_)) => return Err(wrong("stream", "true or false")),
         };
         let strict = match text(headers, STRICT)? {
             None => false,
@@ -77,7 +82,7 @@ impl Asked {
             Some("false" | "0") => false,
             Some(_) => return Err(wrong(STRICT, "true or false")),
         };
-        let wish = Wish { model: model.into_owned(), provider, fallbacks, needs: needs(members) };
+        let wish = Wish { model: model.into_owned(), provider, fallbacks, needs: call.inbound.needs(members) };
         Ok(Self { wish, stream, timeout, retries, strict, removals })
     }
 }
@@ -136,27 +141,19 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Malfo
     }
 }
 
-/// What the model must be able to do. The contents are not parsed: a substring that only a picture has tells enough.
-fn needs(members: &Members<'_>) -> Needs {
-    let messages = members.get("messages").unwrap_or_default();
-    Needs {
-        tool_call: ["tools", "functions"].iter().any(|field| members.get(field).is_some_and(|list| list != "[]")),
-        structured_output: members.get("response_format").is_some_and(|format| format.contains("\"json_schema\"")),
-        image: messages.contains("\"image_url\""),
-    }
-}
-
 fn wrong(field: &str, expected: &str) -> Malformed {
     Malformed::new(field, format!("`{field}` must be {expected}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use llm_protocol::{Needs, openai_chat::OpenAiChat};
+
     use super::*;
 
     fn read(body: &str, headers: &[(&'static str, &str)]) -> Result<Asked, Malformed> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Asked::read(&Members::read(body.as_bytes()).unwrap(), &headers)
+        Asked::read(&Call::of(&OpenAiChat), &Members::read(body.as_bytes()).unwrap(), &headers)
     }
 
     #[test]

@@ -10,10 +10,12 @@ use llm_protocol::{
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::{prepare::Prepared, stream::Upstream};
+use super::stream::Upstream;
 use crate::{
+    catalog::Provider,
     clock,
     config::RoutingConfig,
+    providers::{self, Outgoing},
     upstream::{Client, Pieces, late, malformed, read_whole, retry_after},
 };
 
@@ -35,25 +37,27 @@ const ERROR_BODY_LIMIT: usize = 1 << 20;
 /// then has reached nobody, so it can be tried elsewhere.
 pub async fn send(
     client: &Client,
-    prepared: &Prepared,
+    provider: &Provider,
+    outgoing: &Outgoing,
     stream: bool,
     limits: &RoutingConfig,
     deadline: Instant,
 ) -> Result<Answer, ApiError> {
-    let answer = timeout_at(deadline, client.send(prepared.request())).await.map_err(|_| late())??;
+    let answer =
+        timeout_at(deadline, providers::send(client, provider, outgoing.request())).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
     if !head.status.is_success() {
-        return Err(refused(prepared, head.status.as_u16(), &head.headers, body, deadline).await);
+        return Err(refused(outgoing, head.status.as_u16(), &head.headers, body, deadline).await);
     }
     if stream {
-        open(prepared, &head.headers, body, limits, deadline).await
+        open(outgoing, &head.headers, body, limits, deadline).await
     } else {
-        whole(prepared, &head.headers, body, limits, deadline).await
+        whole(outgoing, &head.headers, body, limits, deadline).await
     }
 }
 
 async fn whole(
-    prepared: &Prepared,
+    outgoing: &Outgoing,
     headers: &HeaderMap,
     body: Incoming,
     limits: &RoutingConfig,
@@ -63,31 +67,31 @@ async fn whole(
         return Err(malformed("the provider answered with a stream that was not asked for"));
     }
     let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
-    let response = prepared.outbound.decode_response(&body)?;
+    let response = outgoing.outbound.decode_response(&body)?;
     Ok(Answer::Whole { body, response })
 }
 
 async fn open(
-    prepared: &Prepared,
+    outgoing: &Outgoing,
     headers: &HeaderMap,
     body: Incoming,
     limits: &RoutingConfig,
     deadline: Instant,
 ) -> Result<Answer, ApiError> {
     let kind = content_type(headers);
-    let decoder = prepared.outbound.decoder();
+    let decoder = outgoing.outbound.decoder();
     let mut upstream = if kind.starts_with("application/json") || kind.starts_with("text/html") {
         let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
         match as_events(&body) {
             Some(events) => Upstream::already_read(&events, decoder),
             // An error inside a 200 tells more than "this is no stream".
             None => {
-                let told = prepared.outbound.decode_response(&body).err();
+                let told = outgoing.outbound.decode_response(&body).err();
                 return Err(told.unwrap_or_else(|| malformed("the provider did not answer with a stream")));
             }
         }
     } else {
-        Upstream::new(Pieces::new(body, headers)?, decoder, limits.max_event_bytes)
+        Upstream::new(Pieces::new(body, headers)?, outgoing.framing, decoder, limits.max_event_bytes)
     };
     upstream.hold_until_content(limits.commit_buffer_bytes, deadline).await?;
     Ok(Answer::Stream(Box::new(upstream)))
@@ -109,13 +113,13 @@ fn as_events(body: &Bytes) -> Option<Bytes> {
     Some(events.into())
 }
 
-async fn refused(prepared: &Prepared, status: u16, headers: &HeaderMap, body: Incoming, deadline: Instant) -> ApiError {
+async fn refused(outgoing: &Outgoing, status: u16, headers: &HeaderMap, body: Incoming, deadline: Instant) -> ApiError {
     if (300..400).contains(&status) {
         let error = malformed("the provider answered with a redirect, which is not followed");
         return ApiError { reason: Some("redirect"), upstream_status: Some(status), ..error };
     }
     let body = read_whole(body, headers, ERROR_BODY_LIMIT, deadline).await.unwrap_or_default();
-    let mut error = prepared.outbound.decode_error(status, &body);
+    let mut error = outgoing.outbound.decode_error(status, &body);
     error.upstream_status = Some(status);
     if let Some(wait) = retry_after(headers, clock::now_micros()) {
         error.retry_after = Some(wait);

@@ -7,11 +7,16 @@ use llm_protocol::ir::{ApiError, ErrorKind};
 
 use crate::{app::App, catalog::Caller, clock, limits::Subject, secret::KeyHash};
 
-/// The caller behind a request's key. `Authorization: Bearer` wins over `X-API-Key`.
+/// The caller behind a request's key, wherever its protocol puts it. `Authorization: Bearer` wins over the others.
 ///
 /// Missing, unknown, expired and revoked keys get the same answer: who tries keys learns nothing from it.
-pub fn caller(app: &App, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Arc<Caller>, ApiError> {
-    let presented = key(headers);
+pub fn caller(
+    app: &App,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    address: Option<IpAddr>,
+) -> Result<Arc<Caller>, ApiError> {
+    let presented = key(headers).or(query.and_then(key_in_query));
     let known = presented.and_then(|key| app.catalog().caller(&KeyHash::of(key)).cloned());
     match known {
         Some(caller) if caller.expires_at.is_none_or(|at| clock::now_micros() < at) => Ok(caller),
@@ -27,8 +32,18 @@ pub fn key(headers: &HeaderMap) -> Option<&str> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     match text(header::AUTHORIZATION) {
         Some(authorization) => bearer(authorization),
-        None => text(header::HeaderName::from_static("x-api-key")).filter(|key| !key.is_empty()),
+        None => HEADERS
+            .into_iter()
+            .find_map(|name| text(header::HeaderName::from_static(name)).filter(|key| !key.is_empty())),
     }
+}
+
+/// Where Anthropic's, Azure's and Google's clients put their key.
+const HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
+
+/// The `key` of a query, as Google's older clients send it.
+fn key_in_query(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("key=")).filter(|key| !key.is_empty())
 }
 
 /// The token of an `Authorization` header of the Bearer scheme (RFC 6750), whatever case the scheme is written in.

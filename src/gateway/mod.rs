@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use self::{
     asked::Asked,
     attempt::Answer,
-    prepare::{Prepared, Source},
+    prepare::{Prepared, Source, Translated},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
     turns::{Backoff, Turn, Turns},
@@ -47,23 +47,43 @@ pub use routes::router;
 /// No rest that a provider asks for lasts longer.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// How a generating call came in: what its path says, whose protocol it speaks.
+#[derive(Clone)]
+pub struct Call {
+    pub inbound: &'static dyn Inbound,
+    /// The model, where the path names it.
+    pub model: Option<String>,
+    /// Whether a stream is wanted, where the path says so.
+    pub stream: Option<bool>,
+    /// As in [`llm_protocol::Envelope::array`].
+    pub array: bool,
+}
+
+impl Call {
+    /// A call whose body says everything.
+    pub fn of(inbound: &'static dyn Inbound) -> Self {
+        Self { inbound, model: None, stream: None, array: false }
+    }
+}
+
 /// The life of a request, from a caller who may call to an answer or the error that is one.
 pub async fn handle(
     app: &Arc<App>,
-    inbound: &'static dyn Inbound,
+    call: &Call,
     caller: &Caller,
     headers: &HeaderMap,
     body: Bytes,
     record: &mut Record,
 ) -> Result<Response<Body>, ApiError> {
     let members = Members::read(&body)?;
-    let asked = Asked::read(&members, headers)?;
+    let asked = Asked::read(call, &members, headers)?;
     let manners = Manners {
         include_usage: members.get("stream_options").is_some_and(asks_for_usage),
         legacy_functions: members.get("functions").is_some() && members.get("tools").is_none(),
+        array: call.array,
     };
     record.asked(&asked.wish.model, asked.stream, manners);
-    inbound.validate(&members)?;
+    call.inbound.validate(&members)?;
     let catalog = app.catalog();
     let plain = routing::split(&catalog, &asked.wish.model).1;
     if !caller.may_use(&asked.wish.model) && !caller.may_use(plain) {
@@ -76,9 +96,21 @@ pub async fn handle(
 
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
-    let mut source = Source::new(inbound, &asked, &members, &body, &app.models, caller.strict || asked.strict);
+    let (forwarded, strict) = (forwarded(call.inbound, headers), caller.strict || asked.strict);
+    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, strict);
     let won = drive(app, &asked, plan, &mut source, record).await?;
-    Ok(answer(app, inbound, &asked, won, record))
+    Ok(answer(app, call.inbound, &asked, won, record))
+}
+
+/// The client's headers that pass to an upstream of the same protocol.
+fn forwarded(inbound: &dyn Inbound, headers: &HeaderMap) -> HeaderMap {
+    let mut forwarded = HeaderMap::new();
+    for name in inbound.forwarded_headers() {
+        for value in headers.get_all(*name) {
+            forwarded.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    forwarded
 }
 
 /// Whether `stream_options` asks for the usage.
@@ -160,7 +192,7 @@ async fn drive(
         let sent = match within_rate(app, &target) {
             Ok(()) => {
                 record.attempt(&target);
-                attempt::send(&app.upstream, &prepared, asked.stream, routing, until).await
+                attempt::send(&app.upstream, &target.provider, &prepared.outgoing, asked.stream, routing, until).await
             }
             Err(error) => Err(error),
         };
@@ -276,20 +308,23 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
                 record.used(usage);
             }
             let served = Served { provider: target.provider.name.to_string(), latency_ms: record.elapsed_ms() };
-            let body = if prepared.same {
-                inbound.sign_response(body, &served)
-            } else {
-                if let Some(custom) = &prepared.custom {
-                    custom.response(&mut response);
+            let body = match &prepared.translated {
+                None => inbound.sign_response(body, &served),
+                Some(Translated { request, custom }) => {
+                    if let Some(custom) = custom {
+                        custom.response(&mut response);
+                    }
+                    inbound.encode_response(request, &response, &record.envelope(), &served).into()
                 }
-                inbound.encode_response(&response, &record.envelope(), &served).into()
             };
             permit.settle(&Outcome::Success { latency: record.elapsed() });
             record.succeed();
             Body::from(body)
         }
         Answer::Stream(upstream) => {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            let envelope = record.envelope();
+            let kind = if envelope.array { "application/json" } else { "text/event-stream" };
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
             record.first_content();
@@ -297,12 +332,11 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
             let deadlines = Deadlines {
                 idle: asked.timeout.unwrap_or(routing.stream_idle_timeout),
                 total: deadline,
-                keep_alive: routing.keep_alive_interval,
+                keep_alive: (routing.keep_alive_interval, inbound.keep_alive(&envelope)),
             };
-            let writer = if prepared.same {
-                Writer::Same(inbound.passthrough(&record.envelope()))
-            } else {
-                Writer::Other(inbound.encoder(record.envelope()), prepared.custom)
+            let writer = match prepared.translated {
+                None => Writer::Same(inbound.passthrough(&envelope)),
+                Some(Translated { request, custom }) => Writer::Other(inbound.encoder(&request, envelope), custom),
             };
             Relay::new(*upstream, writer, deadlines, target.provider, permit, record.hand_over()).into_body()
         }

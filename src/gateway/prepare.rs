@@ -1,30 +1,37 @@
 //! A client's request in the words of one target.
 
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
 use bytes::Bytes;
-use http_body_util::Full;
 use llm_protocol::{
-    Inbound, Outbound, Target as Aim,
+    Inbound, Outbound, ProtocolId, Target as Aim,
     ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
-    models::Models,
+    models::{ModelRules, Models},
     outbound,
     splice::{Edit, Members},
 };
 
-use crate::{gateway::asked::Asked, routing::Target};
+use crate::{
+    gateway::asked::Asked,
+    providers::{Call, Outgoing},
+    routing::Target,
+};
 
-/// What is sent to a target, however often.
+/// What is sent to a target, and what has to be known to read its answer.
 pub struct Prepared {
-    pub outbound: &'static dyn Outbound,
-    /// Client and target speak the same protocol, so that bytes pass.
-    pub same: bool,
+    pub outgoing: Outgoing,
+    /// `None` if client and target speak the same protocol, so that bytes pass.
+    pub translated: Option<Translated>,
     /// What the target's protocol could not say.
     pub losses: Losses,
+}
+
+/// A request that was put into other words.
+pub struct Translated {
+    pub request: Arc<Canonical>,
     /// Free-text tools that the target was told of as functions.
     pub custom: Option<CustomCalls>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 /// A request, and its canonical form once somebody needs it.
@@ -34,9 +41,11 @@ pub struct Source<'a> {
     pub members: &'a Members<'a>,
     pub body: &'a Bytes,
     pub models: &'a Models,
+    /// The client's headers that mean something to an upstream of the same protocol.
+    pub forwarded: HeaderMap,
     /// Refuse rather than lose.
     pub strict: bool,
-    canonical: Option<Canonical>,
+    canonical: Option<Arc<Canonical>>,
 }
 
 impl<'a> Source<'a> {
@@ -46,44 +55,85 @@ impl<'a> Source<'a> {
         members: &'a Members<'a>,
         body: &'a Bytes,
         models: &'a Models,
+        forwarded: HeaderMap,
         strict: bool,
     ) -> Self {
-        Self { inbound, asked, members, body, models, strict, canonical: None }
+        Self { inbound, asked, members, body, models, forwarded, strict, canonical: None }
     }
 
-    /// Writes the request for one target. Fails with 400 if the target cannot be told all that matters.
+    /// Writes the request for one target, in the client's own protocol if the target speaks it, else in the one that loses
+    /// least. Fails with 400 if the target cannot be told all that matters.
     pub fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
-        let outbound = outbound(target.provider.protocol)
-            .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"))?;
-        let mut rules = self.models.rules(target.provider.protocol, &target.model);
+        let protocols = target.provider.protocols(&target.model);
+        match protocols.iter().find(|protocol| **protocol == self.inbound.id()) {
+            Some(same) if !self.only_elsewhere(*same, &protocols, target) => self.pass(*same, target),
+            _ => self.translate(&protocols, target),
+        }
+    }
+
+    /// Whether the model is served in OpenAI's newer protocol only, and the target speaks it.
+    fn only_elsewhere(&self, same: ProtocolId, protocols: &[ProtocolId], target: &Target) -> bool {
+        same == ProtocolId::OpenAiChat
+            && protocols.contains(&ProtocolId::OpenAiResponses)
+            && self.rules(same, target).responses_only
+    }
+
+    fn pass(&self, protocol: ProtocolId, target: &Target) -> Result<Prepared, ApiError> {
+        let outbound = spoken(protocol)?;
+        let rules = self.rules(protocol, target);
+        let mut edits: Vec<Edit> = self.asked.removals.clone();
+        edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules: &rules }));
+        let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
+        let outgoing = self.address(outbound, target, body, self.forwarded.clone())?;
+        Ok(Prepared { outgoing, translated: None, losses: Losses::default() })
+    }
+
+    fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {
+        let request = self.canonical()?;
+        let mut drafts = Vec::with_capacity(protocols.len());
+        for protocol in protocols.iter().filter(|protocol| !self.only_elsewhere(**protocol, protocols, target)) {
+            let (outbound, rules) = (spoken(*protocol)?, self.rules(*protocol, target));
+            let mut losses = Losses::default();
+            let body = outbound.encode_request(&request, Aim { model: &target.model, rules: &rules }, &mut losses);
+            drafts.push((outbound, body, losses));
+        }
+        let lost = |losses: &Losses| (losses.refusals().count(), losses.iter().count());
+        let Some((outbound, body, losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
+            return Err(ApiError::new(ErrorKind::Internal, "the provider speaks no protocol that is spoken here"));
+        };
+        self.judge(&losses, &target.provider.name)?;
+        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new())?;
+        let custom = CustomCalls::of(&request);
+        Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
+    }
+
+    fn address(
+        &self,
+        outbound: &'static dyn Outbound,
+        target: &Target,
+        body: Bytes,
+        forwarded: HeaderMap,
+    ) -> Result<Outgoing, ApiError> {
+        let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
+        Outgoing::new(&call, outbound, body, forwarded)
+    }
+
+    fn rules(&self, protocol: ProtocolId, target: &Target) -> ModelRules {
+        let mut rules = self.models.rules(protocol, target.provider.kind.name, &target.model);
         if let Some(limit) = target.configured.as_ref().and_then(|model| model.max_output_tokens) {
             rules.max_output_tokens = Some(limit);
         }
-        let aim = Aim { model: &target.model, rules: &rules };
-        let same = outbound.id() == self.inbound.id();
-        let (mut losses, mut custom) = (Losses::default(), None);
-        let body = if same {
-            let mut edits: Vec<Edit> = self.asked.removals.clone();
-            edits.extend(outbound.adapt_request(self.members, aim));
-            if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() }
-        } else {
-            let canonical = self.canonical()?;
-            let body = outbound.encode_request(canonical, aim, &mut losses);
-            custom = CustomCalls::of(canonical);
-            self.judge(&losses, &target.provider.name)?;
-            body.into()
-        };
-        let uri = format!("{}{}", target.provider.base_url, outbound.endpoint(&target.model, self.asked.stream))
-            .parse()
-            .map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))?;
-        Ok(Prepared { outbound, same, losses, custom, uri, headers: headers(target, self.asked.stream), body })
+        rules
     }
 
-    fn canonical(&mut self) -> Result<&Canonical, ApiError> {
-        match &mut self.canonical {
-            Some(known) => Ok(known),
-            none => Ok(none.insert(self.inbound.decode_request(self.body)?)),
+    fn canonical(&mut self) -> Result<Arc<Canonical>, ApiError> {
+        if let Some(known) = &self.canonical {
+            return Ok(known.clone());
         }
+        let mut request = self.inbound.decode_request(self.body)?;
+        request.model.clone_from(&self.asked.wish.model);
+        request.stream = self.asked.stream;
+        Ok(self.canonical.insert(Arc::new(request)).clone())
     }
 
     fn judge(&self, losses: &Losses, provider: &str) -> Result<(), ApiError> {
@@ -102,24 +152,6 @@ impl<'a> Source<'a> {
     }
 }
 
-fn headers(target: &Target, stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers
-        .insert(header::USER_AGENT, HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))));
-    target.provider.kind.authenticate(target.provider.key.as_ref(), &mut headers);
-    headers
-}
-
-impl Prepared {
-    pub fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
+fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {
+    outbound(protocol).ok_or_else(|| ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"))
 }

@@ -36,6 +36,8 @@ pub struct Manners {
     pub include_usage: bool,
     /// It knows `functions` and no `tools`.
     pub legacy_functions: bool,
+    /// A stream is to be one JSON array.
+    pub array: bool,
 }
 
 impl Record {
@@ -143,6 +145,7 @@ impl Record {
             model: inner.and_then(|inner| inner.row.model.clone()).unwrap_or_default(),
             include_usage: manners.include_usage,
             legacy_functions: manners.legacy_functions,
+            array: manners.array,
         }
     }
 

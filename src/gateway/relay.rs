@@ -32,8 +32,8 @@ pub struct Deadlines {
     pub idle: Duration,
     /// For the whole.
     pub total: Instant,
-    /// A comment is sent when so long nothing else was, so that nobody in between takes the connection for dead.
-    pub keep_alive: Duration,
+    /// When so long nothing else was sent, this is, so that nobody in between takes the connection for dead.
+    pub keep_alive: (Duration, &'static [u8]),
 }
 
 /// How frames become the client's bytes.
@@ -102,7 +102,7 @@ impl Relay {
                 return None;
             }
             let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
-            let keep_alive = self.told + self.deadlines.keep_alive;
+            let keep_alive = self.told + self.deadlines.keep_alive.0;
             let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
             let Some(step) = self.last_call.run_until_cancelled(step).await else {
                 // Nobody upstream is to blame.
@@ -118,7 +118,7 @@ impl Relay {
                 Ok(Ok(None)) => self.end(),
                 Ok(Err(error)) => self.fail(error),
                 Err(_) if keep_alive < deadline => {
-                    self.ready.push_back(Bytes::from_static(b": keep-alive\n\n"));
+                    self.ready.push_back(Bytes::from_static(self.deadlines.keep_alive.1));
                 }
                 Err(_) => {
                     let message = "the provider's stream stood still for too long";

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use llm_protocol::{
     StreamDecoder,
     ir::{ApiError, Event, Grammar},
-    sse::{Frame, Framer},
+    sse::Frame,
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::upstream::{Pieces, late, malformed, truncated};
+use crate::upstream::{Frames, Framing, Pieces, late, truncated};
 
 /// One step of a stream.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Step {
 pub struct Upstream {
     /// `None` once nothing more is to be read.
     pieces: Option<Pieces>,
-    framer: Framer,
+    frames: Frames,
     decoder: Box<dyn StreamDecoder>,
     grammar: Grammar,
     /// Read and not handed on yet.
@@ -35,10 +35,10 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn new(pieces: Pieces, decoder: Box<dyn StreamDecoder>, max_event_bytes: usize) -> Self {
+    pub fn new(pieces: Pieces, framing: Framing, decoder: Box<dyn StreamDecoder>, max_event_bytes: usize) -> Self {
         Self {
             pieces: Some(pieces),
-            framer: Framer::new(max_event_bytes),
+            frames: Frames::new(framing, max_event_bytes),
             decoder,
             grammar: Grammar::default(),
             held: VecDeque::new(),
@@ -48,9 +48,9 @@ impl Upstream {
 
     /// A stream that came as a whole.
     pub fn already_read(events: &[u8], decoder: Box<dyn StreamDecoder>) -> Self {
-        let mut framer = Framer::new(usize::MAX);
-        framer.push(events);
-        Self { pieces: None, framer, decoder, grammar: Grammar::default(), held: VecDeque::new(), over: false }
+        let mut frames = Frames::new(Framing::Sse, usize::MAX);
+        frames.push(events);
+        Self { pieces: None, frames, decoder, grammar: Grammar::default(), held: VecDeque::new(), over: false }
     }
 
     /// Reads until the answer has content, or has ended well without any, or `bound` bytes have come. Until then nothing
@@ -86,15 +86,12 @@ impl Upstream {
             if self.over {
                 return Ok(None);
             }
-            let frame = self.framer.next_frame();
-            let frame =
-                frame.map_err(|too_long| malformed(&format!("an event is longer than {} bytes", too_long.limit)))?;
-            if let Some(frame) = frame {
+            if let Some(frame) = self.frames.next_frame()? {
                 return Ok(Some(self.decode(frame)));
             }
             let Some(pieces) = &mut self.pieces else { return self.end().map(Some) };
             match pieces.next().await? {
-                Some(piece) => self.framer.push(&piece),
+                Some(piece) => self.frames.push(&piece),
                 None => self.pieces = None,
             }
         }
@@ -115,7 +112,7 @@ impl Upstream {
     /// The upstream closed: what is left in the framer may be one last frame, then the decoder says whether that was the
     /// end.
     fn end(&mut self) -> Result<Step, ApiError> {
-        if let Some(step) = self.framer.finish().and_then(|frame| self.last(frame)) {
+        if let Some(step) = self.frames.finish().and_then(|frame| self.last(frame)) {
             return Ok(step);
         }
         self.over = true;

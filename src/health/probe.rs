@@ -19,7 +19,7 @@ use super::{Admission, Outcome, State};
 use crate::{
     app::App,
     catalog::Provider,
-    clock,
+    clock, providers,
     upstream::{late, malformed, read_whole},
 };
 
@@ -187,30 +187,34 @@ struct Listed {
 }
 
 async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Instant) -> Result<Page, ApiError> {
-    let query = match (provider.protocol, after) {
+    let query = match (provider.protocol(), after) {
         (ProtocolId::Anthropic, None) => "?limit=1000".to_owned(),
         (ProtocolId::Anthropic, Some(after)) => format!("?limit=1000&after_id={after}"),
         (ProtocolId::Gemini, None) => "?pageSize=1000".to_owned(),
         (ProtocolId::Gemini, Some(after)) => format!("?pageSize=1000&pageToken={after}"),
-        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses, _) => String::new(),
+        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses | ProtocolId::BedrockConverse, _) => String::new(),
     };
-    let uri = format!("{}/models{query}", provider.base_url)
+    let uri = provider
+        .kind
+        .vendor
+        .operation(provider, &format!("/models{query}"), None)
         .parse::<hyper::Uri>()
         .map_err(|_| malformed("the provider's list of models cannot be asked for"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
-    provider.kind.authenticate(provider.key.as_ref(), &mut headers);
+    provider.kind.vendor.authenticate(provider.key.as_ref(), &mut headers);
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
 
-    let answer = timeout_at(deadline, app.upstream.send(request)).await.map_err(|_| late())??;
+    let answer =
+        timeout_at(deadline, providers::send(&app.upstream, provider, request)).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
     let body = read_whole(body, &head.headers, LIST_LIMIT, deadline).await?;
     if !head.status.is_success() {
-        return Err(match outbound(provider.protocol) {
+        return Err(match outbound(provider.protocol()) {
             Some(protocol) => protocol.decode_error(head.status.as_u16(), &body),
             None => malformed("the provider refused to list its models"),
         });

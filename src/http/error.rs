@@ -17,7 +17,7 @@ use crate::clock;
 pub fn respond(inbound: &dyn Inbound, error: &ApiError, request_id: &str) -> Response<Body> {
     let body = inbound.encode_error(error, &context(request_id));
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(inbound.status(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     match error.kind {

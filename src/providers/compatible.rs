@@ -2,22 +2,17 @@
 
 use llm_protocol::ProtocolId;
 
-use super::{Auth, Kind};
+use super::{ANY, Key, Kind, Speaks};
+
+const CHAT: &[Speaks] = &[(ProtocolId::OpenAiChat, ANY)];
 
 const fn row(name: &'static str, base_url: &'static str, known_models: &'static [&'static str]) -> Kind {
-    Kind {
-        name,
-        protocol: ProtocolId::OpenAiChat,
-        base_url: Some(base_url),
-        version: "v1",
-        auth: Auth::Bearer,
-        known_models,
-    }
+    Kind { name, speaks: CHAT, base_url: Some(base_url), version: "v1", vendor: &Key::Bearer, known_models }
 }
 
 /// A server that the operator runs: any address, any model.
 const fn local(name: &'static str, base_url: Option<&'static str>) -> Kind {
-    Kind { name, protocol: ProtocolId::OpenAiChat, base_url, version: "v1", auth: Auth::Bearer, known_models: &["*"] }
+    Kind { name, speaks: CHAT, base_url, version: "v1", vendor: &Key::Bearer, known_models: ANY }
 }
 
 /// Addresses as their own documentation gives them, as of November 2026.

@@ -1,64 +1,72 @@
 //! Which kinds of provider there are: what each is reached by, and as whom.
 //!
-//! A kind is a row of data. What differs beyond data, such as signing a request, would be a file of its own here.
+//! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
 mod compatible;
+mod outgoing;
+mod vendor;
 
-use hyper::http::{HeaderMap, HeaderValue, header};
-use llm_protocol::{ProtocolId, models::matches};
-use secrecy::{ExposeSecret, SecretString};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    http::{Request, Response},
+};
+use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
+
+use self::vendor::Key;
+pub use self::{
+    outgoing::Outgoing,
+    vendor::{Call, Vendor},
+};
+use crate::{catalog::Provider, upstream::Client};
+
+/// One protocol of a kind, and patterns of the models for which it is spoken there.
+pub type Speaks = (ProtocolId, &'static [&'static str]);
+
+/// All models.
+const ANY: &[&str] = &["*"];
 
 /// What all providers of one type have in common.
 #[derive(Debug)]
 pub struct Kind {
     /// The `type` in the admin API.
     pub name: &'static str,
-    /// What its API speaks.
-    pub protocol: ProtocolId,
+    /// What its API speaks, the one to be preferred first, each with patterns of the models that it is spoken for.
+    pub speaks: &'static [Speaks],
     /// Where it is, if it is one service; else the operator must say.
     pub base_url: Option<&'static str>,
     /// The path segment put behind a base URL that names no version.
     pub version: &'static str,
-    pub auth: Auth,
+    pub vendor: &'static dyn Vendor,
     /// Patterns of the model names it is known for, for when its own list cannot be had.
     pub known_models: &'static [&'static str],
 }
 
-/// How a provider's key is presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// `Authorization: Bearer`.
-    Bearer,
-    /// `x-api-key`, and the API version that goes with it.
-    Anthropic,
-    /// `x-goog-api-key`: a header, since a key in a URL ends up in logs.
-    Google,
-}
-
 const OPENAI: Kind = Kind {
     name: "openai",
-    protocol: ProtocolId::OpenAiChat,
+    speaks: &[(ProtocolId::OpenAiChat, ANY), (ProtocolId::OpenAiResponses, ANY)],
     base_url: Some("https://api.openai.com/v1"),
     version: "v1",
-    auth: Auth::Bearer,
+    vendor: &Key::Bearer,
     known_models: &["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "text-embedding-*", "ft:gpt-*"],
 };
 
 const ANTHROPIC: Kind = Kind {
     name: "anthropic",
-    protocol: ProtocolId::Anthropic,
+    speaks: &[(ProtocolId::Anthropic, ANY)],
     base_url: Some("https://api.anthropic.com/v1"),
     version: "v1",
-    auth: Auth::Anthropic,
+    vendor: &Key::Anthropic,
     known_models: &["claude-*"],
 };
 
 const GEMINI: Kind = Kind {
     name: "gemini",
-    protocol: ProtocolId::Gemini,
+    speaks: &[(ProtocolId::Gemini, ANY)],
     base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
     version: "v1beta",
-    auth: Auth::Google,
+    vendor: &Key::Google,
     known_models: &["gemini-*", "gemma-*"],
 };
 
@@ -72,6 +80,18 @@ pub fn all() -> impl Iterator<Item = &'static Kind> {
 /// The kind named `name`.
 pub fn find(name: &str) -> Option<&'static Kind> {
     all().find(|kind| kind.name == name)
+}
+
+/// Sends a request to a provider, as whom the provider wants it. The caller sets the deadline.
+pub async fn send(
+    client: &Client,
+    provider: &Provider,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, ApiError> {
+    if let Some(proof) = provider.kind.vendor.authorize(provider, client, &mut request) {
+        proof.await?;
+    }
+    client.send(request).await
 }
 
 impl Kind {
@@ -88,24 +108,6 @@ impl Kind {
         let versioned =
             self.version.is_empty() || path.split('/').skip(1).any(is_version) || Some(base) == self.base_url;
         Some(if versioned { base.to_owned() } else { format!("{base}/{}", self.version) })
-    }
-
-    /// Writes the headers that authenticate a request, and those that the API demands with them.
-    pub fn authenticate(&self, key: Option<&SecretString>, headers: &mut HeaderMap) {
-        if self.auth == Auth::Anthropic {
-            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        }
-        let Some(key) = key else { return };
-        let (name, value) = match self.auth {
-            Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-            Auth::Anthropic => (header::HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
-            Auth::Google => (header::HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
-        };
-        // A key that cannot stand in a header was refused when it was configured.
-        if let Ok(mut value) = HeaderValue::from_str(&value) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
     }
 }
 
@@ -140,14 +142,5 @@ mod tests {
         for (at, name) in names.iter().enumerate() {
             assert!(!names[..at].contains(name), "{name}");
         }
-    }
-
-    #[test]
-    fn a_key_is_marked_as_sensitive_and_goes_where_the_kind_wants_it() {
-        let mut headers = HeaderMap::new();
-        ANTHROPIC.authenticate(Some(&SecretString::from("k")), &mut headers);
-        assert_eq!(headers["x-api-key"], "k");
-        assert!(headers["x-api-key"].is_sensitive());
-        assert!(headers.contains_key("anthropic-version"));
     }
 }

@@ -5,7 +5,10 @@ mod order;
 
 use std::sync::Arc;
 
-use llm_protocol::ir::{ApiError, ErrorKind};
+use llm_protocol::{
+    Needs,
+    ir::{ApiError, ErrorKind},
+};
 pub use order::order;
 
 use crate::catalog::{Capabilities, Catalog, Model, Provider};
@@ -34,20 +37,10 @@ pub struct Wish {
     pub needs: Needs,
 }
 
-/// What the model must be able to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    pub tool_call: bool,
-    pub structured_output: bool,
-    pub image: bool,
-}
-
-impl Needs {
-    fn met_by(self, capabilities: Capabilities) -> bool {
-        (!self.tool_call || capabilities.tool_call)
-            && (!self.structured_output || capabilities.structured_output)
-            && (!self.image || capabilities.image)
-    }
+fn met_by(needs: Needs, capabilities: Capabilities) -> bool {
+    (!needs.tool_call || capabilities.tool_call)
+        && (!needs.structured_output || capabilities.structured_output)
+        && (!needs.image || capabilities.image)
 }
 
 /// Groups of targets, each to be exhausted before the next: the first choice, then every fallback. Never all empty.
@@ -151,7 +144,7 @@ fn unable(model: &Model, needs: Needs) -> ApiError {
 }
 
 fn routes(model: &Arc<Model>, needs: Needs) -> impl Iterator<Item = Target> {
-    model.routes.iter().filter(move |route| needs.met_by(route.capabilities)).map(|route| Target {
+    model.routes.iter().filter(move |route| met_by(needs, route.capabilities)).map(|route| Target {
         provider: route.provider.clone(),
         model: route.upstream_name.clone(),
         weight: route.weight,
@@ -165,15 +158,6 @@ fn plain(provider: &Arc<Provider>, model: &str, configured: Option<&Arc<Model>>)
         model: model.to_owned(),
         weight: provider.weight,
         configured: configured.cloned(),
-    }
-}
-
-impl std::fmt::Display for Needs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let wanted =
-            [(self.tool_call, "tool_call"), (self.structured_output, "structured_output"), (self.image, "image")];
-        let names: Vec<_> = wanted.iter().filter(|(needed, _)| *needed).map(|(_, name)| *name).collect();
-        f.write_str(&names.join(", "))
     }
 }
 
@@ -196,7 +180,7 @@ pub(crate) mod tests {
             id,
             name: format!("p{id}").into(),
             kind,
-            protocol: kind.protocol,
+            protocols: None,
             base_url: "http://127.0.0.1:9/v1".into(),
             key: None,
             priority,

@@ -10,8 +10,17 @@ use super::{
 static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// All tables, those first that refer to others.
-const TABLES: [&str; 8] =
-    ["model_provider", "model", "provider", "api_key", "setting", "request_log", "counter", "_sqlx_migrations"];
+const TABLES: [&str; 9] = [
+    "upstream_object",
+    "model_provider",
+    "model",
+    "provider",
+    "api_key",
+    "setting",
+    "request_log",
+    "counter",
+    "_sqlx_migrations",
+];
 
 impl Store {
     /// Applies the migrations that the database has not seen, and says how many those were. A schema that is newer than

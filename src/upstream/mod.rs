@@ -3,7 +3,9 @@
 mod body;
 mod client;
 mod error;
+mod framing;
 
 pub use body::{Pieces, late, malformed, read_whole, truncated};
 pub use client::{Client, ClientConfig};
 pub use error::{Verdict, blames_upstream, retry_after, verdict};
+pub use framing::{Frames, Framing};

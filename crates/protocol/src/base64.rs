@@ -1,4 +1,4 @@
-//! Base64, read leniently: line ends and missing padding do not matter.
+//! Base64, written by the book and read leniently: line ends and missing padding do not matter.
 
 /// The bytes of `text`, in the usual or the URL-safe alphabet; padding and white space do not matter. `None` if it is
 /// not base64.
@@ -38,6 +38,11 @@ fn value(digit: u8) -> Option<u32> {
         b'/' | b'_' => 63,
         _ => return None,
     }))
+}
+
+/// `bytes` in the usual alphabet, padded.
+pub fn encode(bytes: &[u8]) -> String {
+    ::base64::Engine::encode(&::base64::prelude::BASE64_STANDARD, bytes)
 }
 
 /// The type of a file, told by the base64 of its first bytes.

@@ -43,6 +43,8 @@ pub enum ProtocolId {
     Anthropic,
     /// `POST /v1beta/models/{model}:generateContent`, Google's.
     Gemini,
+    /// `POST /model/{model}/converse`, what Amazon Bedrock puts in front of all its models.
+    BedrockConverse,
 }
 
 impl ProtocolId {
@@ -53,14 +55,17 @@ impl ProtocolId {
             Self::OpenAiResponses => "openai_responses",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::BedrockConverse => "bedrock_converse",
         }
     }
 
+    /// All there are, spoken by this version or not.
+    pub const ALL: [Self; 5] =
+        [Self::OpenAiChat, Self::OpenAiResponses, Self::Anthropic, Self::Gemini, Self::BedrockConverse];
+
     /// Reads the name that [`ProtocolId::as_str`] writes.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::OpenAiChat, Self::OpenAiResponses, Self::Anthropic, Self::Gemini]
-            .into_iter()
-            .find(|id| id.as_str() == name)
+        Self::ALL.into_iter().find(|id| id.as_str() == name)
     }
 }
 
@@ -78,6 +83,8 @@ pub struct Envelope {
     pub include_usage: bool,
     /// Whether a chat client knows `functions` only ([`Request::legacy_functions`]).
     pub legacy_functions: bool,
+    /// Whether a stream is to be one JSON array rather than server-sent events, as Gemini's is without `alt=sse`.
+    pub array: bool,
 }
 
 /// Who answered and how long it took: the two additions that a chat answer carries.
@@ -107,26 +114,63 @@ pub struct Target<'a> {
     pub rules: &'a ModelRules,
 }
 
+/// What a request needs of the model that serves it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub tool_call: bool,
+    pub structured_output: bool,
+    pub image: bool,
+}
+
+/// Names of what is needed, as capabilities are named in the admin API.
+impl std::fmt::Display for Needs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let wanted =
+            [(self.tool_call, "tool_call"), (self.structured_output, "structured_output"), (self.image, "image")];
+        let names: Vec<_> = wanted.iter().filter(|(needed, _)| *needed).map(|(_, name)| *name).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
 /// The client's side of a protocol.
 pub trait Inbound: Send + Sync {
     /// Which protocol this is.
     fn id(&self) -> ProtocolId;
 
+    /// What the model must be able to do, told without parsing contents: a substring that only a picture has tells enough.
+    fn needs(&self, members: &splice::Members<'_>) -> Needs;
+
     /// Checks what can be checked at little cost, before anybody is asked: the fields every request of this protocol
     /// must have, and the ranges of its numbers. `Malformed` names the field and what was expected of it.
     fn validate(&self, members: &splice::Members<'_>) -> Result<(), Malformed>;
 
-    /// Reads and checks a request body. `Malformed` names the field and what was expected of it.
+    /// Reads and checks a request body. `Malformed` names the field and what was expected of it. Where a protocol names the
+    /// model and asks for a stream in the path, the caller sets [`Request::model`] and [`Request::stream`] afterwards.
     fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed>;
 
-    /// Writes a whole answer.
-    fn encode_response(&self, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8>;
+    /// Writes a whole answer to `request`.
+    fn encode_response(&self, request: &Request, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8>;
 
-    /// Writes an error body in this protocol's shape. The status is [`ApiError::status`].
+    /// Writes an error body in this protocol's shape. The status is [`Inbound::status`].
     fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8>;
 
-    /// A writer of one stream; its state is that stream's alone.
-    fn encoder(&self, envelope: Envelope) -> Box<dyn StreamEncoder>;
+    /// The HTTP status of an error, where this protocol has one of its own for it.
+    fn status(&self, error: &ApiError) -> u16 {
+        error.status()
+    }
+
+    /// A writer of the stream that answers `request`; its state is that stream's alone.
+    fn encoder(&self, request: &Request, envelope: Envelope) -> Box<dyn StreamEncoder>;
+
+    /// What may be sent between two events so that nobody takes the connection for dead.
+    fn keep_alive(&self, envelope: &Envelope) -> &'static [u8] {
+        if envelope.array { b"\n" } else { b": keep-alive\n\n" }
+    }
+
+    /// Request headers, in lower case, that mean something to an upstream of this same protocol and pass to it.
+    fn forwarded_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Adds to a same-protocol whole answer what this gateway promises to add. A body that is no JSON object comes back as it is.
     fn sign_response(&self, body: Bytes, served: &Served) -> Bytes;

@@ -121,10 +121,8 @@ fn check(row: &Provider) -> Result<(), ApiError> {
     }
     for name in row.protocols.iter().flatten() {
         if ProtocolId::parse(name).and_then(outbound).is_none() {
-            let known =
-                [ProtocolId::OpenAiChat, ProtocolId::OpenAiResponses, ProtocolId::Anthropic, ProtocolId::Gemini];
             let known: Vec<_> =
-                known.into_iter().filter(|id| outbound(*id).is_some()).map(ProtocolId::as_str).collect();
+                ProtocolId::ALL.into_iter().filter(|id| outbound(*id).is_some()).map(ProtocolId::as_str).collect();
             let known = known.join(", ");
             return Err(invalid("protocols", format!("`protocols` may hold {known}, not `{name}`")));
         }

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, HeaderValue, Method, Request, header},
-};
-use http_body_util::Full;
+use axum::{Json, extract::State, http::HeaderMap};
 use llm_protocol::{
     ProtocolId, Target,
     ir::{ApiError, ErrorKind, Losses, Message, Part, Request as Canonical, Response, Role},
@@ -28,6 +23,7 @@ use crate::{
     catalog::Provider,
     health::{Outcome, probe},
     http::error::Failure,
+    providers::{self, Call, Outgoing},
     upstream::{blames_upstream, late, read_whole},
 };
 
@@ -133,7 +129,7 @@ async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<
     let own = listed.iter().filter(chats).find(|model| provider.kind.knows(model));
     own.or_else(|| listed.iter().find(chats))
         .cloned()
-        .or_else(|| well_known(provider.protocol).filter(|model| provider.kind.knows(model)).map(str::to_owned))
+        .or_else(|| well_known(provider.protocol()).filter(|model| provider.kind.knows(model)).map(str::to_owned))
         .ok_or_else(|| invalid("model", "the provider lists no model: name one in `model`"))
 }
 
@@ -141,7 +137,7 @@ async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<
 fn well_known(protocol: ProtocolId) -> Option<&'static str> {
     match protocol {
         ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => Some("gpt-4o-mini"),
-        ProtocolId::Anthropic => Some("claude-haiku-4-5"),
+        ProtocolId::Anthropic | ProtocolId::BedrockConverse => Some("claude-haiku-4-5"),
         ProtocolId::Gemini => Some("gemini-2.5-flash"),
     }
 }
@@ -165,7 +161,7 @@ const NOT_FOR_CHAT: [&str; 14] = [
 ];
 
 async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> Result<Response, ApiError> {
-    let outbound = outbound(provider.protocol)
+    let outbound = outbound(provider.protocol())
         .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"))?;
     let question = Canonical {
         model: model.to_owned(),
@@ -173,17 +169,13 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
         max_output_tokens: Some(LONGEST_ANSWER),
         ..Canonical::default()
     };
-    let rules = app.models.rules(provider.protocol, model);
+    let rules = app.models.rules(provider.protocol(), provider.kind.name, model);
     let body = outbound.encode_request(&question, Target { model, rules: &rules }, &mut Losses::default());
-    let uri = format!("{}{}", provider.base_url, outbound.endpoint(model, false))
-        .parse()
-        .map_err(|_| invalid("model", "`model` cannot stand in a URL"))?;
-
-    let mut request = Request::new(Full::new(body.into()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers(provider);
-    let answer = timeout_at(deadline, app.upstream.send(request)).await.map_err(|_| late())??;
+    let call = Call { provider, outbound, model, stream: false };
+    let outgoing = Outgoing::new(&call, outbound, body.into(), HeaderMap::new())?;
+    let request = outgoing.request();
+    let answer =
+        timeout_at(deadline, providers::send(&app.upstream, provider, request)).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
     let body = read_whole(body, &head.headers, RESPONSE_LIMIT, deadline).await?;
     if head.status.is_success() {
@@ -192,15 +184,6 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
         let status = head.status.as_u16();
         Err(ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) })
     }
-}
-
-fn headers(provider: &Provider) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    provider.kind.authenticate(provider.key.as_ref(), &mut headers);
-    headers
 }
 
 /// A test tells as much about a provider as any other request.

@@ -37,7 +37,7 @@ pub(super) fn function(name: &str, parameters: Value) -> Tool {
 }
 
 pub(super) fn encode(model: &str, request: &Request) -> (Value, Losses) {
-    let rules = Models::builtin().rules(ProtocolId::Anthropic, model);
+    let rules = Models::builtin().rules(ProtocolId::Anthropic, "anthropic", model);
     let mut losses = Losses::default();
     let body = Anthropic.encode_request(request, Target { model, rules: &rules }, &mut losses);
     (serde_json::from_slice(&body).unwrap(), losses)
@@ -52,7 +52,7 @@ fn is_refused(losses: &Losses, path: &str) -> bool {
 }
 
 fn thinking(effort: Effort) -> Option<ReasoningRequest> {
-    Some(ReasoningRequest { effort: Some(effort), budget: None })
+    Some(ReasoningRequest { effort: Some(effort), budget: None, ..ReasoningRequest::default() })
 }
 
 #[test]
@@ -69,7 +69,8 @@ fn a_plain_request_says_what_was_asked_and_the_greatest_output_the_model_has() {
 
 #[test]
 fn model_names_find_their_family_however_they_are_written() {
-    let most = |name: &str| Models::builtin().rules(ProtocolId::Anthropic, name).max_output_tokens.unwrap();
+    let most =
+        |name: &str| Models::builtin().rules(ProtocolId::Anthropic, "anthropic", name).max_output_tokens.unwrap();
     for name in ["claude-opus-4-8.fx-foo", "anthropic/claude-opus-4.6", "us.anthropic.claude-sonnet-4-6-v1:0", "new"] {
         assert_eq!(most(name), 128_000, "{name}");
     }
@@ -150,7 +151,7 @@ fn effort_is_a_budget_where_the_model_knows_numbers_only() {
 
 #[test]
 fn a_budget_becomes_an_effort_where_the_model_knows_words_only() {
-    let reasoning = Some(ReasoningRequest { effort: None, budget: Some(9000) });
+    let reasoning = Some(ReasoningRequest { effort: None, budget: Some(9000), ..ReasoningRequest::default() });
     let (body, losses) = encode(OPUS_5, &Request { reasoning, ..question() });
     assert_eq!((&body["output_config"]["effort"], losses.is_empty()), (&json!("medium"), true));
 }
@@ -282,18 +283,19 @@ fn a_choice_without_tools_is_not_sent() {
 #[test]
 fn tools_that_anthropic_does_not_know_are_told_apart() {
     let custom = Tool::Custom {
+        namespace: None,
         name: "patch".into(),
         description: Some("Applies a patch.".into()),
         format: Some(json_of(json!({"type": "grammar", "grammar": {"definition": "start: x"}}))),
     };
     let raw = json_of(json!({"type": "web_search_20250305", "name": "web_search"}));
-    let own = Tool::Hosted { origin: ProtocolId::Anthropic, raw: raw.clone() };
+    let own = Tool::Hosted { origin: ProtocolId::Anthropic, raw: raw.clone(), web_search: false };
     let (body, losses) = encode(OPUS_5, &Request { tools: vec![custom, own], ..question() });
     assert_eq!(body["tools"][0]["input_schema"]["required"], json!(["input"]));
     assert!(body["tools"][0]["description"].as_str().unwrap().ends_with("start: x"));
     assert_eq!(body["tools"][1]["type"], "web_search_20250305");
     assert_eq!(losses.paths(), "tools[0].custom.format");
-    let foreign = Tool::Hosted { origin: ProtocolId::Gemini, raw };
+    let foreign = Tool::Hosted { origin: ProtocolId::Gemini, raw, web_search: false };
     let twice = vec![foreign, function("a b", Value::Null), function("f", Value::Null), function("f", Value::Null)];
     let (body, losses) = encode(OPUS_5, &Request { tools: twice, ..question() });
     assert_eq!(body["tools"].as_array().unwrap().len(), 1);
@@ -381,8 +383,8 @@ fn the_rest_is_sent_dropped_or_refused_by_what_it_means() {
             ..Sampling::default()
         },
         rest: vec![
-            Unmapped { path: "logit_bias".into(), refusal: Some("no") },
-            Unmapped { path: "store".into(), refusal: None },
+            Unmapped { path: "logit_bias".into(), refusal: Some("no"), ..Unmapped::default() },
+            Unmapped { path: "store".into(), refusal: None, ..Unmapped::default() },
         ],
         ..question()
     };
@@ -401,7 +403,7 @@ fn the_rest_is_sent_dropped_or_refused_by_what_it_means() {
 fn a_request_of_the_same_protocol_changes_nothing_but_its_model() {
     let body = br#"{"model":"a","later":[1.0]}"#;
     let members = crate::splice::Members::read(body).unwrap();
-    let rules = Models::builtin().rules(ProtocolId::Anthropic, "b");
+    let rules = Models::builtin().rules(ProtocolId::Anthropic, "anthropic", "b");
     let edits = Anthropic.adapt_request(&members, Target { model: "b\"", rules: &rules });
     assert_eq!(members.edit(&edits), br#"{"model":"b\"","later":[1.0]}"#);
 }

@@ -44,13 +44,13 @@ pub(super) fn declare<'a>(request: &'a ir::Request, rules: &ModelRules, losses: 
         }
         match tool {
             ir::Tool::Function(tool) => tools.push(Tool::Function(function(tool, &path, &mut strictness, losses))),
-            ir::Tool::Custom { name, description, format } => {
+            ir::Tool::Custom { name, description, format, .. } => {
                 if format.is_some() {
                     losses.approximated(format!("{path}.custom.format"));
                 }
                 tools.push(Tool::Function(free_text(name, description.as_deref(), format.as_ref())));
             }
-            ir::Tool::Hosted { origin: ProtocolId::Anthropic, raw } => tools.push(Tool::Hosted(raw)),
+            ir::Tool::Hosted { origin: ProtocolId::Anthropic, raw, .. } => tools.push(Tool::Hosted(raw)),
             ir::Tool::Hosted { .. } => losses.refused(path, "this tool runs at another provider"),
         }
     }

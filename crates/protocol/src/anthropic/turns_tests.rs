@@ -138,7 +138,7 @@ fn arguments_go_as_the_model_wrote_them_and_odd_ones_go_wrapped() {
             (Role::Assistant, vec![call("x", arguments)]),
             (Role::User, vec![result("x", vec![])]),
         ]);
-        let rules = crate::models::Models::builtin().rules(ProtocolId::Anthropic, OPUS_5);
+        let rules = crate::models::Models::builtin().rules(ProtocolId::Anthropic, "anthropic", OPUS_5);
         let mut losses = crate::ir::Losses::default();
         let target = crate::Target { model: OPUS_5, rules: &rules };
         let body = super::request::encode(&request, target, &mut losses);

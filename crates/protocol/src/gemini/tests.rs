@@ -13,7 +13,7 @@ const OLD: &str = "gemini-2.5-flash.fx-1";
 const NEW: &str = "gemini-3-flash-preview.fx-1";
 
 fn rules(model: &str) -> ModelRules {
-    Models::builtin().rules(ProtocolId::Gemini, model)
+    Models::builtin().rules(ProtocolId::Gemini, "gemini", model)
 }
 
 fn encode(model: &str, request: &Request) -> (Json, Losses) {
@@ -304,11 +304,14 @@ fn a_strict_function_is_validated_and_one_call_at_a_time_cannot_be_asked_for() {
 
 #[test]
 fn tools_of_other_providers_are_refused_and_a_search_becomes_googles() {
-    let hosted =
-        |kind: &str| Tool::Hosted { origin: ProtocolId::Anthropic, raw: Json::object([("type", Json::from(kind))]) };
+    let hosted = |kind: &str| Tool::Hosted {
+        origin: ProtocolId::Anthropic,
+        raw: Json::object([("type", Json::from(kind))]),
+        web_search: false,
+    };
     let (_, losses) = encode(NEW, &Request { tools: vec![hosted("bash_20250124")], ..asking() });
     assert_eq!(losses.refusals().count(), 1);
-    let rest = vec![Unmapped { path: "web_search_options".into(), refusal: Some("…") }];
+    let rest = vec![Unmapped { path: "web_search_options".into(), refusal: Some("…"), ..Unmapped::default() }];
     let both = Request { tools: vec![function("f")], rest, ..asking() };
     let (body, losses) = encode(NEW, &both);
     assert!(
@@ -358,7 +361,8 @@ fn several_answers_are_asked_for_whole_and_not_in_a_stream() {
 #[test]
 fn thinking_is_asked_for_in_the_models_own_way() {
     let asked = |model, effort, budget| {
-        let request = Request { reasoning: Some(ReasoningRequest { effort, budget }), ..asking() };
+        let request =
+            Request { reasoning: Some(ReasoningRequest { effort, budget, ..ReasoningRequest::default() }), ..asking() };
         let (body, losses) = encode(model, &request);
         let config = body.at(&["generationConfig", "thinkingConfig"]).map(Json::to_string).unwrap_or_default();
         (config, losses.paths())

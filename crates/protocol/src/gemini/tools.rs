@@ -27,11 +27,11 @@ pub fn tools<'a>(
     for (at, tool) in request.tools.iter().enumerate() {
         match tool {
             ir::Tool::Function(function) => functions.extend(declaration(function, at, losses)),
-            ir::Tool::Custom { name, description, format } => {
+            ir::Tool::Custom { name, description, format, .. } => {
                 losses.approximated(format!("tools[{at}].custom{}", if format.is_some() { ".format" } else { "" }));
                 functions.extend(free_text(name, description.as_deref(), at, losses));
             }
-            ir::Tool::Hosted { origin: ProtocolId::Gemini, raw } => tools.push(Tool::Raw(raw)),
+            ir::Tool::Hosted { origin: ProtocolId::Gemini, raw, .. } => tools.push(Tool::Raw(raw)),
             ir::Tool::Hosted { raw, .. } => match raw.get("type").and_then(Json::as_str) {
                 Some(kind) if kind.starts_with("web_search") => {
                     losses.approximated(format!("tools[{at}]"));

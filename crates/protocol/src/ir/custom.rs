@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn calls() -> CustomCalls {
-        let custom = Tool::Custom { name: "patch".into(), description: None, format: None };
+        let custom = Tool::Custom { name: "patch".into(), namespace: None, description: None, format: None };
         CustomCalls::of(&Request { tools: vec![custom], ..Request::default() }).unwrap()
     }
 

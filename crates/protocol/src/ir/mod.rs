@@ -1,6 +1,7 @@
 //! The canonical form between the protocols, shaped like the most structured of them: an answer is a sequence of
 //! typed blocks, a stream is a sequence of events with a checkable grammar.
 
+pub mod carrier;
 mod custom;
 mod error;
 mod event;
@@ -9,13 +10,14 @@ mod request;
 mod response;
 mod usage;
 
+pub use carrier::Carrier;
 pub use custom::CustomCalls;
 pub use error::{ApiError, ErrorKind, Malformed};
 pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
 pub use loss::{Loss, LossKind, Losses};
 pub use request::{
-    Cache, Effort, FunctionTool, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest, Request,
-    ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
+    Cache, Effort, FunctionTool, Hint, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
+    Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
 };
 pub use response::{Output, Response};
 pub use usage::Usage;

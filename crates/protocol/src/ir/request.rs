@@ -40,12 +40,28 @@ pub struct Request {
 }
 
 /// A field of the client's protocol that the canonical form has no place for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unmapped {
     /// Its path as the client would write it, such as `logit_bias` or `messages[2].audio`.
     pub path: String,
     /// Why it cannot simply be left out; `None` if it is a hint and can.
     pub refusal: Option<&'static str>,
+    /// What it says, where some other protocol has a field that means just the same. An encoder that writes it does not
+    /// note a loss.
+    pub hint: Option<(Hint, Json)>,
+}
+
+/// Fields that two protocols of one vendor share, by the name they have in OpenAI's chat protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// `verbosity`; in Responses `text.verbosity`.
+    Verbosity,
+    ServiceTier,
+    PromptCacheKey,
+    PromptCacheRetention,
+    Metadata,
+    Store,
+    TopLogprobs,
 }
 
 impl From<&Unmapped> for Loss {
@@ -114,7 +130,8 @@ pub struct Cache {
     pub ttl: Option<String>,
 }
 
-/// Opaque proof of earlier reasoning. It is valid for the protocol that issued it and for no other.
+/// Opaque proof of earlier reasoning. It is valid for the protocol that issued it and for no other; on its way through a
+/// client of another protocol it travels in a [`Carrier`](super::Carrier).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     pub origin: ProtocolId,
@@ -191,7 +208,10 @@ pub enum Tool {
     Function(FunctionTool),
     /// Takes free text, perhaps of a given grammar.
     Custom {
+        /// Unique in its request.
         name: String,
+        /// As in [`FunctionTool::namespace`].
+        namespace: Option<(String, String)>,
         description: Option<String>,
         format: Option<Json>,
     },
@@ -199,12 +219,17 @@ pub enum Tool {
     Hosted {
         origin: ProtocolId,
         raw: Json,
+        /// Whether it searches the web, which several protocols have a tool for.
+        web_search: bool,
     },
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FunctionTool {
+    /// Unique in its request. A tool in a namespace has a name made of both.
     pub name: String,
+    /// The namespace and the name in it, as the Responses protocol groups tools.
+    pub namespace: Option<(String, String)>,
     pub description: Option<String>,
     /// JSON Schema, keys in the client's order. `None` takes no arguments.
     pub parameters: Option<Json>,
@@ -247,6 +272,8 @@ pub struct ReasoningRequest {
     pub effort: Option<Effort>,
     /// Tokens; 0 switches thinking off.
     pub budget: Option<u64>,
+    /// Whether the client wants to see what the model thought; `None` leaves it to the provider.
+    pub visible: Option<bool>,
 }
 
 /// OpenAI's scale, which the other protocols' scales are mapped to.

@@ -1,7 +1,7 @@
 //! What each model takes and refuses, as data.
 //!
 //! One file per upstream protocol lists patterns of model names with their rules; the first pattern that matches
-//! wins, and each list ends with `*`, the rules of the newest family, since an unknown name is most likely a new one.
+//! or kinds of providers wins, and each list ends with `*`, the rules of the newest family, since an unknown name is most likely a new one.
 //! An operator's own list is looked at first ([`Models::with_overrides`]), so that a new model needs no release.
 
 use serde::Deserialize;
@@ -61,6 +61,8 @@ pub struct ModelRules {
     pub tool_call_ids: ToolCallIds,
     /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
     pub thought_signatures: bool,
+    /// In OpenAI's protocols: the model is served by the Responses protocol only.
+    pub responses_only: bool,
     /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
     pub refused_fields: Vec<String>,
 }
@@ -92,6 +94,7 @@ impl Default for ModelRules {
             reasoning_history: None,
             tool_call_ids: ToolCallIds::Any,
             thought_signatures: false,
+            responses_only: false,
             refused_fields: Vec::new(),
         }
     }
@@ -156,7 +159,11 @@ pub enum ToolCallIds {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
+    /// Kinds of provider: all models there, unless an entry above matched.
+    #[serde(default)]
+    kinds: Vec<String>,
     /// Patterns of model names; `*` stands for any characters.
+    #[serde(default)]
     models: Vec<String>,
     rules: ModelRules,
 }
@@ -199,15 +206,18 @@ impl Models {
         Ok(Self { openai_chat: own.openai_chat, anthropic: own.anthropic, gemini: own.gemini })
     }
 
-    /// The rules of the model named `model`, spoken to in `protocol`.
-    pub fn rules(&self, protocol: ProtocolId, model: &str) -> ModelRules {
+    /// The rules of the model named `model`, spoken to in `protocol` at a provider of the kind `kind`.
+    pub fn rules(&self, protocol: ProtocolId, kind: &str, model: &str) -> ModelRules {
         let list = match protocol {
             ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => &self.openai_chat,
-            ProtocolId::Anthropic => &self.anthropic,
+            ProtocolId::Anthropic | ProtocolId::BedrockConverse => &self.anthropic,
             ProtocolId::Gemini => &self.gemini,
         };
         list.iter()
-            .find(|entry| entry.models.iter().any(|pattern| matches(pattern, model)))
+            .find(|entry| {
+                entry.kinds.iter().any(|known| known == kind)
+                    || entry.models.iter().any(|pattern| matches(pattern, model))
+            })
             .map(|entry| entry.rules.clone())
             .unwrap_or_default()
     }
@@ -249,7 +259,7 @@ mod tests {
     fn an_operators_rule_comes_first() {
         let own = r#"{"anthropic":[{"models":["my-*"],"rules":{"max_output_tokens":7}}]}"#;
         let models = Models::with_overrides(own).unwrap();
-        assert_eq!(models.rules(ProtocolId::Anthropic, "my-model").max_output_tokens, Some(7));
+        assert_eq!(models.rules(ProtocolId::Anthropic, "anthropic", "my-model").max_output_tokens, Some(7));
     }
 
     #[test]

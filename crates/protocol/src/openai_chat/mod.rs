@@ -12,7 +12,8 @@ mod wire;
 use bytes::Bytes;
 
 use crate::{
-    Envelope, ErrorContext, Inbound, Outbound, Passthrough, ProtocolId, Served, StreamDecoder, StreamEncoder, Target,
+    Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder, StreamEncoder,
+    Target,
     ir::{ApiError, Losses, Malformed, Request, Response},
     splice::{Edit, Members},
 };
@@ -26,6 +27,15 @@ impl Inbound for OpenAiChat {
         ProtocolId::OpenAiChat
     }
 
+    fn needs(&self, members: &Members<'_>) -> Needs {
+        let messages = members.get("messages").unwrap_or_default();
+        Needs {
+            tool_call: ["tools", "functions"].iter().any(|field| members.get(field).is_some_and(|list| list != "[]")),
+            structured_output: members.get("response_format").is_some_and(|format| format.contains("\"json_schema\"")),
+            image: messages.contains("\"image_url\""),
+        }
+    }
+
     fn validate(&self, members: &Members<'_>) -> Result<(), Malformed> {
         client::validate(members)
     }
@@ -34,7 +44,7 @@ impl Inbound for OpenAiChat {
         client::decode_request(body)
     }
 
-    fn encode_response(&self, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8> {
+    fn encode_response(&self, _: &Request, response: &Response, envelope: &Envelope, served: &Served) -> Vec<u8> {
         client::encode_response(response, envelope, served)
     }
 
@@ -42,7 +52,7 @@ impl Inbound for OpenAiChat {
         client::encode_error(error, context)
     }
 
-    fn encoder(&self, envelope: Envelope) -> Box<dyn StreamEncoder> {
+    fn encoder(&self, _: &Request, envelope: Envelope) -> Box<dyn StreamEncoder> {
         Box::new(client::Encoder::new(envelope))
     }
 

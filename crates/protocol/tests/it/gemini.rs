@@ -244,7 +244,7 @@ fn message() -> impl Strategy<Value = Message> {
 proptest! {
     #[test]
     fn any_conversation_becomes_one_that_gemini_takes(messages in prop::collection::vec(message(), 0..8)) {
-        let rules = Models::builtin().rules(ProtocolId::Gemini, "gemini-3-flash");
+        let rules = Models::builtin().rules(ProtocolId::Gemini, "gemini", "gemini-3-flash");
         let request = Request { messages, ..Request::default() };
         let target = Target { model: "gemini-3-flash", rules: &rules };
         let body = Gemini.encode_request(&request, target, &mut Losses::default());

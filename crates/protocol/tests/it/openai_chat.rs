@@ -124,7 +124,14 @@ fn recorded_errors_are_read() {
 }
 
 fn envelope(include_usage: bool, legacy_functions: bool) -> Envelope {
-    Envelope { request_id: "req_1".to_owned(), created: 7, model: "asked".to_owned(), include_usage, legacy_functions }
+    Envelope {
+        request_id: "req_1".to_owned(),
+        created: 7,
+        model: "asked".to_owned(),
+        include_usage,
+        legacy_functions,
+        array: false,
+    }
 }
 
 fn served() -> Served {
@@ -133,7 +140,7 @@ fn served() -> Served {
 
 /// Through this protocol's encoder and back.
 fn around(said: &[Event], include_usage: bool) -> Vec<Event> {
-    let mut encoder = OpenAiChat.encoder(envelope(include_usage, false));
+    let mut encoder = OpenAiChat.encoder(&llm_protocol::ir::Request::default(), envelope(include_usage, false));
     let mut out = Vec::new();
     said.iter().for_each(|event| encoder.push(event, &mut out));
     encoder.end(&served(), &mut out);
@@ -170,7 +177,12 @@ fn an_answer_that_is_written_and_read_again_says_the_same() {
     let fixtures = recorded("chat");
     for fixture in answers(&fixtures, false) {
         let before = OpenAiChat.decode_response(&fixture.body).unwrap();
-        let body = OpenAiChat.encode_response(&before, &envelope(false, false), &served());
+        let body = OpenAiChat.encode_response(
+            &llm_protocol::ir::Request::default(),
+            &before,
+            &envelope(false, false),
+            &served(),
+        );
         let after = OpenAiChat.decode_response(&body).unwrap();
         assert_eq!(before.outputs.len(), after.outputs.len(), "{}", fixture.id);
         let wrong = differences(&after, &fixture.expect);
@@ -203,7 +215,12 @@ fn retold(upstream: &dyn Outbound, fixture: &Fixture) -> Option<Response> {
         return Some(Response::fold(&around(&events, true)));
     }
     let response = upstream.decode_response(&fixture.body).ok()?;
-    let body = OpenAiChat.encode_response(&response, &envelope(false, false), &served());
+    let body = OpenAiChat.encode_response(
+        &llm_protocol::ir::Request::default(),
+        &response,
+        &envelope(false, false),
+        &served(),
+    );
     Some(OpenAiChat.decode_response(&body).unwrap())
 }
 
@@ -216,7 +233,7 @@ fn recorded_requests_can_be_said_to_every_upstream() {
     {
         for fixture in fixtures.iter().filter(|fixture| fixture.request.is_object()) {
             let Ok(request) = OpenAiChat.decode_request(fixture.request.to_string().as_bytes()) else { continue };
-            let rules = models.rules(upstream.id(), model);
+            let rules = models.rules(upstream.id(), "", model);
             let mut losses = Losses::default();
             let body = upstream.encode_request(&request, Target { model, rules: &rules }, &mut losses);
             assert!(serde_json::from_slice::<Value>(&body).unwrap().is_object(), "{}", fixture.id);
@@ -241,7 +258,7 @@ fn recorded_requests_are_read_and_written_without_a_panic() {
             }
         };
         read += 1;
-        let rules = models.rules(Outbound::id(&OpenAiChat), &request.model);
+        let rules = models.rules(Outbound::id(&OpenAiChat), "", &request.model);
         let mut losses = Losses::default();
         let body = OpenAiChat.encode_request(&request, Target { model: "up", rules: &rules }, &mut losses);
         let again = OpenAiChat.decode_request(&body).unwrap();
@@ -323,7 +340,7 @@ proptest! {
 
 #[test]
 fn an_error_inside_a_stream_is_written_without_an_end() {
-    let mut encoder = OpenAiChat.encoder(envelope(false, false));
+    let mut encoder = OpenAiChat.encoder(&llm_protocol::ir::Request::default(), envelope(false, false));
     let mut out = Vec::new();
     encoder.push(&Event::Start { id: String::new(), model: String::new() }, &mut out);
     let context = ErrorContext { request_id: "req_1".to_owned(), timestamp: "2026-01-01T00:00:00Z".to_owned() };

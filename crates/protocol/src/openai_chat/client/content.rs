@@ -52,7 +52,7 @@ fn part(mut value: Json, path: &str, rest: &mut Vec<Unmapped>) -> Result<Option<
         "file" => file(value, &below(path, "file"))?,
         _ => {
             let refusal = Some("this sort of content cannot be carried to the model's protocol");
-            rest.push(Unmapped { path: path.to_owned(), refusal });
+            rest.push(Unmapped { path: path.to_owned(), refusal, ..Unmapped::default() });
             return Ok(None);
         }
     };

@@ -97,7 +97,7 @@ impl Reader<'_> {
         self.request.messages.push(Message { role: Role::Assistant, parts });
         if take(&mut message, "audio").is_some() {
             let refusal = Some("an earlier spoken answer is known to OpenAI only");
-            self.request.rest.push(Unmapped { path: below(path, "audio"), refusal });
+            self.request.rest.push(Unmapped { path: below(path, "audio"), refusal, ..Unmapped::default() });
         }
         self.unmapped(&message, path, &["name", "prefix"]);
         Ok(())
@@ -149,7 +149,11 @@ impl Reader<'_> {
         let present = keys
             .iter()
             .filter(|key| message.get(key).is_some_and(|value| !value.is_null() && *value != Json::Bool(false)));
-        self.request.rest.extend(present.map(|key| Unmapped { path: below(path, key), refusal: None }));
+        self.request.rest.extend(present.map(|key| Unmapped {
+            path: below(path, key),
+            refusal: None,
+            ..Unmapped::default()
+        }));
     }
 }
 

@@ -188,7 +188,11 @@ fn rest(members: &Members<'_>, rest: &mut Vec<Unmapped>) {
             ("modalities", Json::Array(kinds)) if kinds.iter().all(|kind| kind.as_str() == Some("text")) => continue,
             ("stream_options", options) => {
                 if options.get("include_obfuscation").and_then(Json::as_bool) == Some(true) {
-                    rest.push(Unmapped { path: "stream_options.include_obfuscation".to_owned(), refusal: None });
+                    rest.push(Unmapped {
+                        path: "stream_options.include_obfuscation".to_owned(),
+                        refusal: None,
+                        ..Unmapped::default()
+                    });
                 }
                 continue;
             }
@@ -198,6 +202,6 @@ fn rest(members: &Members<'_>, rest: &mut Vec<Unmapped>) {
             ("web_search_options", _) => (key, Some("web search is built into OpenAI's search models only")),
             _ => (key, None),
         };
-        rest.push(Unmapped { path: path.to_owned(), refusal });
+        rest.push(Unmapped { path: path.to_owned(), refusal, ..Unmapped::default() });
     }
 }

@@ -245,7 +245,7 @@ fn geminis_signatures_come_back_from_where_they_were_put() {
 
 #[test]
 fn effort_and_budget_are_read_from_each_of_their_fields() {
-    let asked = |effort, budget| Some(ReasoningRequest { effort, budget });
+    let asked = |effort, budget| Some(ReasoningRequest { effort, budget, ..ReasoningRequest::default() });
     for (more, expected) in [
         (r#","reasoning_effort":"xhigh""#, asked(Some(Effort::Xhigh), None)),
         (r#","thinking":{"type":"enabled","budget_tokens":2000}"#, asked(None, Some(2000))),

@@ -18,6 +18,7 @@ fn envelope() -> Envelope {
         model: "asked".into(),
         include_usage: false,
         legacy_functions: false,
+        array: false,
     }
 }
 

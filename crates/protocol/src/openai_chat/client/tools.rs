@@ -39,7 +39,7 @@ fn tool(mut value: Json, path: &str) -> Result<Tool, Malformed> {
             Ok(Tool::Function(function))
         }
         Some("custom") => custom(take(&mut value, "custom").unwrap_or(Json::Null), &below(path, "custom")),
-        Some(_) => Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value }),
+        Some(_) => Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value, web_search: false }),
         None => Err(must_be(&below(path, "type"), "a string such as `function`")),
     }
 }
@@ -54,6 +54,7 @@ fn function(mut value: Json, path: &str) -> Result<FunctionTool, Malformed> {
         Some(_) => return Err(must_be(&below(path, "parameters"), "a JSON Schema object")),
     };
     Ok(FunctionTool {
+        namespace: None,
         name: need_string(&mut value, "name", path, "the function's name")?,
         description: take_string(&mut value, "description", path)?,
         parameters,
@@ -64,6 +65,7 @@ fn function(mut value: Json, path: &str) -> Result<FunctionTool, Malformed> {
 
 fn custom(mut value: Json, path: &str) -> Result<Tool, Malformed> {
     Ok(Tool::Custom {
+        namespace: None,
         name: need_string(&mut value, "name", path, "the tool's name")?,
         description: take_string(&mut value, "description", path)?,
         format: take(&mut value, "format"),

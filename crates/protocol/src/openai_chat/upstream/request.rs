@@ -239,7 +239,7 @@ fn tool(tool: &Tool) -> Json {
             inner.extend(function.strict.map(|strict| ("strict", Json::Bool(strict))));
             ("function", inner)
         }
-        Tool::Custom { name, description, format } => {
+        Tool::Custom { name, description, format, .. } => {
             let mut inner = vec![("name", Json::from(name.as_str()))];
             inner.extend(describe(description));
             inner.extend(format.clone().map(|format| ("format", format)));

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn encode(request: &Request, model: &str) -> (Json, Losses) {
-    let rules = Models::builtin().rules(ProtocolId::OpenAiChat, model);
+    let rules = Models::builtin().rules(ProtocolId::OpenAiChat, "openai", model);
     let mut losses = Losses::default();
     let body = encode_request(request, Target { model, rules: &rules }, &mut losses);
     (Json::parse(&body).unwrap(), losses)
@@ -160,7 +160,7 @@ fn sampling_is_left_out_while_a_model_reasons() {
         reasoning: effort,
         ..Request::default()
     };
-    let effort = |effort| Some(ReasoningRequest { effort: Some(effort), budget: None });
+    let effort = |effort| Some(ReasoningRequest { effort: Some(effort), budget: None, ..ReasoningRequest::default() });
     assert_eq!(
         field(&asked(None), "gpt-5-mini.fx-foo", "temperature"),
         (String::new(), "temperature,top_p,top_k".into())
@@ -174,7 +174,10 @@ fn sampling_is_left_out_while_a_model_reasons() {
 
 #[test]
 fn efforts_and_budgets_become_what_the_model_takes() {
-    let asked = |effort, budget| Request { reasoning: Some(ReasoningRequest { effort, budget }), ..Request::default() };
+    let asked = |effort, budget| Request {
+        reasoning: Some(ReasoningRequest { effort, budget, ..ReasoningRequest::default() }),
+        ..Request::default()
+    };
     for (effort, budget, model, written, losses) in [
         (Some(Effort::Max), None, "gpt-5.6", "\"xhigh\"", "reasoning_effort"),
         (Some(Effort::None), None, "o3-mini", "\"low\"", "reasoning_effort"),
@@ -217,7 +220,7 @@ fn function(name: &str) -> Tool {
 #[test]
 fn tools_and_choices_are_written() {
     let request = Request {
-        tools: vec![function("f"), Tool::Custom { name: "g".into(), description: None, format: None }],
+        tools: vec![function("f"), Tool::Custom { name: "g".into(), namespace: None, description: None, format: None }],
         tool_choice: Some(ToolChoice::Named("g".into())),
         parallel_tool_calls: Some(false),
         ..Request::default()
@@ -250,7 +253,7 @@ fn allowed_tools_are_the_only_ones_offered_and_a_forced_choice_is_softened_where
 fn no_choice_is_sent_without_tools_and_foreign_tools_are_refused() {
     let raw = Json::Null;
     let request = Request {
-        tools: vec![Tool::Hosted { origin: ProtocolId::Anthropic, raw }],
+        tools: vec![Tool::Hosted { origin: ProtocolId::Anthropic, raw, web_search: false }],
         tool_choice: Some(ToolChoice::Auto),
         parallel_tool_calls: Some(true),
         ..Request::default()
@@ -290,7 +293,7 @@ fn the_word_json_is_added_only_where_nobody_said_it() {
 
 #[test]
 fn a_stream_asks_for_its_usage_and_unmapped_fields_are_reported() {
-    let rest = vec![Unmapped { path: "context_management".into(), refusal: None }];
+    let rest = vec![Unmapped { path: "context_management".into(), refusal: None, ..Unmapped::default() }];
     let request = Request {
         stream: true,
         rest,

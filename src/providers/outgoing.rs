@@ -1,0 +1,58 @@
+//! One encoded request, addressed to one provider.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use llm_protocol::{
+    Outbound,
+    ir::{ApiError, ErrorKind},
+};
+
+use super::Call;
+use crate::upstream::Framing;
+
+/// What is sent to a provider, however often.
+pub struct Outgoing {
+    pub outbound: &'static dyn Outbound,
+    pub framing: Framing,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Outgoing {
+    /// Addresses `body`, which is encoded for the call's protocol and model. `forwarded` are headers of the client's that mean
+    /// something to the provider. Fails with 400 if the model cannot stand in a URL.
+    pub fn new(
+        call: &Call<'_>,
+        outbound: &'static dyn Outbound,
+        body: Bytes,
+        forwarded: HeaderMap,
+    ) -> Result<Self, ApiError> {
+        let vendor = call.provider.kind.vendor;
+        let uri = vendor
+            .generate(call.provider, outbound, call.model, call.stream)
+            .parse()
+            .map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))?;
+        let mut headers = forwarded;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let accept = if call.stream { "text/event-stream" } else { "application/json" };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))),
+        );
+        vendor.authenticate(call.provider.key.as_ref(), &mut headers);
+        let body = vendor.adapt(call, &mut headers, body);
+        Ok(Self { outbound, framing: vendor.framing(outbound), uri, headers, body })
+    }
+
+    pub fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
