@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::{
+    body::{Declaration, Empty, FunctionCallingConfig, Mode, Tool, ToolConfig},
+    names,
+};
 use crate::{
     ProtocolId,
-    gemini::{
-        body::{Declaration, Empty, FunctionCallingConfig, Mode, Tool, ToolConfig},
-        names,
-    },
     ir::{self, FunctionTool, Losses, Request, ToolChoice},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
