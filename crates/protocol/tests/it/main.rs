@@ -6,5 +6,6 @@ mod anthropic;
 mod fixtures;
 #[cfg(test)]
 mod gemini;
+mod gemini_client;
 #[cfg(test)]
 mod openai_chat;
