@@ -287,10 +287,10 @@ async fn errors_have_googles_shape() {
     let wrong = ask(&gateway, "gpt-4o", WHOLE, &json!({"contents": [{"parts": [{"text": 1}]}]})).await;
     assert_status(&wrong, 400, "INVALID_ARGUMENT");
     assert_eq!(wrong.json()["error"]["details"][1]["fieldViolations"][0]["field"], "contents[0].parts[0].text");
-    a.next(Script::error(429, "slow down").header("Retry-After", "7"));
+    a.next(Script::error(429, "slow down").header("Retry-After", "1"));
     let limited = ask(&gateway, "gpt-4o", WHOLE, &hello()).await;
     assert_status(&limited, 429, "RESOURCE_EXHAUSTED");
-    assert!(limited.text().contains(r#"google.rpc.RetryInfo","retryDelay":"7s""#), "{}", limited.text());
+    assert!(limited.text().contains(r#"google.rpc.RetryInfo","retryDelay":"1s""#), "{}", limited.text());
     a.next(Script::error(401, "bad key"));
     assert_status(&ask(&gateway, "gpt-4o", WHOLE, &hello()).await, 502, "INTERNAL");
     a.next(Script::error(503, "overloaded"));
