@@ -1,31 +1,14 @@
-//! Anthropic's Messages API, upstream side.
+//! Anthropic's Messages API.
 
-mod cache;
-mod error;
-mod ids;
-mod media;
-mod request;
-#[cfg(test)]
-mod request_tests;
-mod response;
-#[cfg(test)]
-mod response_tests;
-mod schema;
-mod stream;
-mod thinking;
-mod tools;
-mod turns;
-#[cfg(test)]
-mod turns_tests;
-mod wire;
+mod upstream;
 
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
+    Counting, Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
     splice::{Edit, Members},
 };
 
-/// `POST /messages`.
+/// `POST /v1/messages`, from both sides.
 #[derive(Clone, Copy, Debug)]
 pub struct Anthropic;
 
@@ -39,22 +22,26 @@ impl Outbound for Anthropic {
     }
 
     fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
-        request::encode(request, target, losses)
+        upstream::encode_request(request, target, losses)
     }
 
-    fn adapt_request(&self, _members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
-        vec![Edit::set("model", crate::json::Json::from(target.model).to_string())]
+    fn adapt_request(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
+        upstream::adapt_request(members, target)
     }
 
     fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError> {
-        response::decode(body)
+        upstream::decode_response(body)
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode(status, body)
+        upstream::decode_error(status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(upstream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&upstream::Count)
     }
 }

@@ -6,6 +6,7 @@
 
 mod body;
 mod contents;
+mod count;
 mod error;
 mod evidence;
 mod generation;
@@ -22,7 +23,7 @@ mod tools;
 mod wire;
 
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
+    Counting, Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
     splice,
 };
@@ -64,5 +65,9 @@ impl Outbound for Gemini {
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(stream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&count::Count)
     }
 }

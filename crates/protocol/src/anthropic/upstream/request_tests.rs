@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Anthropic;
+use crate::anthropic::Anthropic;
 use crate::{
     Outbound, ProtocolId, Target,
     ir::{

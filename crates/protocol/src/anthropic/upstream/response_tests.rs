@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Anthropic;
+use crate::anthropic::Anthropic;
 use crate::{
     Outbound,
     ir::{ApiError, Block, Citation, Delta, ErrorKind, Event, FinishReason, Part, Response, Usage},
