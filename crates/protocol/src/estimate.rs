@@ -1,8 +1,8 @@
 //! How many tokens a request probably takes, where nobody can be asked.
 //!
 //! Every vendor cuts text in its own way, so this is a rule of thumb, meant to be rather too high than too low: a word of
-//! six letters is a token and longer ones are more, three digits are one, a run of the same mark or of white space beyond
-//! one blank is one, a character of a script without blanks is one, two characters of any other script are one.
+//! six letters is a token and longer ones are more, three digits are one, two different marks in a row are one, white space
+//! beyond one blank is one, a character of a script without blanks is one, two characters of any other script are one.
 
 use crate::{
     ir::{Media, MediaSource, Part, Request, ResponseFormat, Tool},
@@ -79,28 +79,26 @@ fn json(value: &Json) -> u64 {
 
 /// Tokens of a text.
 pub fn text(text: &str) -> u64 {
-    let mut tokens = 0;
+    let (mut tokens, mut others) = (0, 0u64);
     let mut rest = text.chars().peekable();
-    let mut others = 0u64;
     while let Some(first) = rest.next() {
-        let mut run = 1u64;
         let sort = Sort::of(first);
-        while rest.peek().is_some_and(|next| sort.goes_on(first, *next)) {
-            rest.next();
-            run += 1;
+        let (mut run, mut last) = (1u64, first);
+        while let Some(next) = rest.next_if(|next| sort.goes_on(first, *next)) {
+            // A mark repeated is a line, not so many words.
+            run += u64::from(sort != Sort::Mark || next != last);
+            last = next;
         }
-        tokens += match sort {
-            Sort::Word => run.div_ceil(6),
-            Sort::Digits => run.div_ceil(3),
+        match sort {
+            Sort::Word => tokens += run.div_ceil(6),
+            Sort::Digits => tokens += run.div_ceil(3),
             // The blank before a word is part of it.
-            Sort::Blank if first == ' ' && run == 1 => 0,
-            Sort::Blank | Sort::Mark => run.div_ceil(16),
-            Sort::Dense => run,
-            Sort::Other => {
-                others += run;
-                0
-            }
-        };
+            Sort::Blank if first == ' ' && run == 1 => {}
+            Sort::Blank => tokens += run.div_ceil(16),
+            Sort::Mark => tokens += run.div_ceil(2),
+            Sort::Dense => tokens += run,
+            Sort::Other => others += run,
+        }
     }
     tokens + others.div_ceil(2)
 }
@@ -134,7 +132,6 @@ impl Sort {
     /// Whether `next` belongs to the run that `first` began.
     fn goes_on(self, first: char, next: char) -> bool {
         match self {
-            Self::Mark => next == first,
             // A new line or a capital letter begins something new.
             Self::Word => next.is_ascii_lowercase() || (first.is_ascii_uppercase() && next.is_ascii_uppercase()),
             _ => Self::of(next) == self,

@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod anthropic_client;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;
+#[cfg(test)]
+mod messages_stream;
 #[cfg(test)]
 mod openai_chat;
