@@ -123,11 +123,14 @@ impl Caller {
 
 impl Provider {
     /// The same error without the provider's key, should the provider have repeated it.
-    pub fn conceal(&self, error: ApiError) -> ApiError {
-        match &self.key {
-            Some(key) => ApiError { message: secret::conceal(&error.message, key), ..error },
-            None => error,
+    pub fn conceal(&self, mut error: ApiError) -> ApiError {
+        if let Some(key) = &self.key {
+            error.message = secret::conceal(&error.message, key);
+            if let Some(raw) = &mut error.raw {
+                raw.body = secret::conceal(&raw.body, key);
+            }
         }
+        error
     }
 
     /// Whether it serves a model that nobody associated it with.

@@ -11,10 +11,11 @@ use axum::{
 use llm_protocol::{
     gemini::Gemini,
     ir::{ApiError, ErrorKind},
+    json::Json,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{super::Call, call};
+use super::{super::Call, call, count};
 use crate::{
     app::App,
     http::{error::respond, middleware::RequestId},
@@ -39,8 +40,9 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Generate content
 ///
-/// Google's Gemini API in front of every provider. The path ends with the model, a colon and a verb: `generateContent`, or
-/// `streamGenerateContent`, which answers with one JSON array unless `alt=sse` asks for server-sent events.
+/// Google's Gemini API in front of every provider. The path ends with the model, a colon and a verb: `generateContent`;
+/// `streamGenerateContent`, which answers with one JSON array unless `alt=sse` asks for server-sent events; or `countTokens`,
+/// whose answer is an estimate where the header `X-Orchestrator-Estimate` says so.
 #[utoipa::path(
     post,
     path = "/v1beta/models/{*id}",
@@ -65,13 +67,20 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
 pub(crate) async fn generate(State(app): State<Arc<App>>, path: RawPathParams, request: Request) -> Response<Body> {
     let asked = path.iter().find(|(name, _)| *name == "id").and_then(|(_, rest)| rest.rsplit_once(':'));
     let sse = request.uri().query().is_some_and(asks_for_events);
-    let stream = match asked {
-        Some((_, "generateContent")) => false,
-        Some((_, "streamGenerateContent")) => true,
-        _ => return no_such_verb(&request),
-    };
-    let model = asked.map(|(model, _)| model.strip_prefix("models/").unwrap_or(model).to_owned());
-    call(&app, Call { inbound: &Gemini, model, stream: Some(stream), array: stream && !sse }, request).await
+    let Some((model, verb)) = asked else { return no_such_verb(&request) };
+    let model = Some(model.strip_prefix("models/").unwrap_or(model).to_owned());
+    let asked = |stream| Call { inbound: &Gemini, model, stream: Some(stream), array: stream && !sse };
+    match verb {
+        "generateContent" => call(&app, asked(false), request).await,
+        "streamGenerateContent" => call(&app, asked(true), request).await,
+        "countTokens" => count(&app, asked(false), request, total).await,
+        _ => no_such_verb(&request),
+    }
+}
+
+/// The answer to `countTokens`.
+fn total(tokens: u64) -> Json {
+    Json::object([("totalTokens", Json::from(tokens))])
 }
 
 /// Whether a query asks for server-sent events, in either spelling of the parameter.
@@ -81,7 +90,7 @@ fn asks_for_events(query: &str) -> bool {
 
 fn no_such_verb(request: &Request) -> Response<Body> {
     let request_id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let message = "the path must end with a model, a colon and generateContent or streamGenerateContent";
+    let message = "the path must end with a model, a colon and generateContent, streamGenerateContent or countTokens";
     respond(&Gemini, &ApiError::new(ErrorKind::NotFound, message), &request_id)
 }
 

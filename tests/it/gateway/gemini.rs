@@ -298,6 +298,34 @@ async fn errors_have_googles_shape() {
 }
 
 #[tokio::test]
+async fn what_google_says_of_a_request_reaches_its_clients_unchanged() {
+    let (gateway, [a]) = stage_of(Dialect::Gemini, &[]).await;
+    let said = r#"{ "error": {"code":400, "message":"Invalid value", "status":"INVALID_ARGUMENT", "details":[{"new":1.50}]} }"#;
+    a.next(Script::bytes(400, "application/json", said));
+    let reply = ask(&gateway, "gemini-3-flash", WHOLE, &hello()).await;
+    assert_eq!((reply.status, reply.text()), (400, said.to_owned()));
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_google_and_estimated_for_others() {
+    let (gateway, [a]) = stage_of(Dialect::Gemini, &[]).await;
+    a.always(Script::json(200, &json!({"totalTokens": 42})));
+    let whole = json!({"generateContentRequest": {"model": "models/gemini-3-flash", "contents": hello()["contents"]}});
+    for body in [hello(), whole.clone()] {
+        let reply = ask(&gateway, "gemini-3-flash", "countTokens", &body).await;
+        assert_eq!(reply.assert_ok().json(), json!({"totalTokens": 42}));
+        assert_eq!((a.last().path.as_str(), a.last().json()), ("/v1beta/models/gemini-3-flash:countTokens", body));
+    }
+    let (gateway, [a]) = stage_of(Dialect::OpenAi, &[]).await;
+    let bare = ask(&gateway, "gpt-4o", "countTokens", &hello()).await;
+    assert!(bare.assert_ok().json()["totalTokens"].as_u64().is_some_and(|count| count > 0), "{}", bare.text());
+    assert_eq!(bare.header("x-orchestrator-estimate"), Some("true"));
+    assert_eq!(ask(&gateway, "gpt-4o", "countTokens", &whole).await.json(), bare.json());
+    assert_status(&ask(&gateway, "gpt-4o", "countTokens", &json!({})).await, 400, "INVALID_ARGUMENT");
+    assert_eq!(a.calls(), 0);
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error_and_without_a_reason() {
     for dialect in Dialect::ALL {
         for verb in [SSE, ARRAY] {

@@ -17,8 +17,8 @@ mod wire;
 use bytes::Bytes;
 
 use crate::{
-    Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder, StreamEncoder,
-    Target,
+    Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder,
+    StreamEncoder, Target,
     ir::{ApiError, Losses, Malformed, Request, Response},
     splice::{Edit, Members},
 };
@@ -38,6 +38,10 @@ impl Inbound for Gemini {
 
     fn validate(&self, members: &Members<'_>) -> Result<(), Malformed> {
         client::validate(members)
+    }
+
+    fn validate_count(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate_count(members)
     }
 
     fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed> {
@@ -98,5 +102,9 @@ impl Outbound for Gemini {
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(upstream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&upstream::Count)
     }
 }

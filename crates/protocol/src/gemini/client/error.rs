@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    ErrorContext,
+    ErrorContext, ProtocolId,
     ir::{ApiError, ErrorKind},
 };
 
@@ -39,8 +39,11 @@ struct Violation<'a> {
     description: &'a str,
 }
 
-/// The body of an answer with this `status`.
+/// The body of an answer with this `status`: Google's own, where it was Google that answered.
 pub fn encode_error(error: &ApiError, status: u16, context: &ErrorContext) -> Vec<u8> {
+    if let Some(told) = error.raw_in(ProtocolId::Gemini) {
+        return told.as_bytes().to_vec();
+    }
     let error =
         Error { code: status, message: &error.message, status: word(error.kind), details: details(error, context) };
     serde_json::to_vec(&Body { error }).expect("strings and numbers always serialise")

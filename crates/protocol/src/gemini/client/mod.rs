@@ -31,4 +31,4 @@ pub use error::encode_error;
 pub use passthrough::Filter;
 pub use request::decode_request;
 pub use response::encode_response;
-pub use validate::{needs, validate};
+pub use validate::{needs, validate, validate_count};

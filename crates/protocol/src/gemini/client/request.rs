@@ -3,7 +3,8 @@
 use super::{
     contents,
     fields::{Fields, must_be},
-    generation, tools, validate,
+    generation, tools,
+    validate::{WHOLE, validate_count},
 };
 use crate::{
     ir::{Malformed, Request, Unmapped},
@@ -14,10 +15,14 @@ use crate::{
 /// This gateway's own fields, and the model, which the path names.
 const NOT_GOOGLES: [&str; 4] = ["fallback_providers", "timeout", "retry_count", "model"];
 
+/// Reads a generating request, or the one inside a request that asks for a count.
 pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
-    validate(&Members::read(body)?)?;
+    validate_count(&Members::read(body)?)?;
     let body = Json::parse(body).map_err(|_| must_be("", "a JSON object"))?;
     let mut body = Fields::of(body, "")?;
+    if let Some(whole) = body.object(WHOLE)? {
+        body = whole;
+    }
     let mut request = Request { include_usage: true, ..Request::default() };
     if let Some(system) = body.take("systemInstruction") {
         contents::system(system, &mut request)?;

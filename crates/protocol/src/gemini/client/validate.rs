@@ -35,6 +35,18 @@ pub fn validate(members: &Members<'_>) -> Result<(), Malformed> {
     }
 }
 
+/// The request inside a request that asks for a count: all of it, or just its conversation.
+pub const WHOLE: &str = "generateContentRequest";
+
+/// Checks that there is something to count.
+pub fn validate_count(members: &Members<'_>) -> Result<(), Malformed> {
+    match member(members, WHOLE) {
+        None => validate(members),
+        Some(text) if text.starts_with('{') => Ok(()),
+        Some(_) => Err(must_be(WHOLE, "an object")),
+    }
+}
+
 /// Any object.
 #[derive(Deserialize)]
 struct Content {
@@ -62,6 +74,8 @@ mod tests {
         {
             assert_eq!(read(body, validate).unwrap_err().param, "contents", "{body}");
         }
+        assert_eq!(read(r#"{"generateContentRequest":{}}"#, validate_count), Ok(()));
+        assert_eq!(read("{}", validate_count).unwrap_err().param, "contents");
         for body in [r#"{"contents":[{}]}"#, r#"{"contents":{"parts":{"text":"hi"}}}"#] {
             assert_eq!(read(body, validate), Ok(()), "{body}");
         }

@@ -3,6 +3,7 @@
 mod adapt;
 mod body;
 mod contents;
+mod count;
 mod error;
 mod evidence;
 mod generation;
@@ -18,6 +19,7 @@ mod tests;
 mod tools;
 
 pub use adapt::adapt as adapt_request;
+pub use count::Count;
 pub use error::decode as decode_error;
 pub use request::encode as encode_request;
 pub use response::decode as decode_response;

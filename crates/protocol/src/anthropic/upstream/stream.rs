@@ -74,7 +74,7 @@ const DELTAS: [&str; 5] = ["text_delta", "thinking_delta", "signature_delta", "i
 
 /// Reads one stream.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     started: bool,
     open: Option<Open>,
     counts: Counts,

@@ -1,6 +1,7 @@
 //! Reading errors: Anthropic's own, and those of whatever stands between it and this gateway.
 
 use crate::{
+    ProtocolId,
     ir::{ApiError, ErrorKind},
     json::Json,
 };
@@ -9,11 +10,11 @@ use crate::{
 const LONGEST_TEXT: usize = 300;
 
 /// Reads an error answer.
-pub(super) fn decode(status: u16, body: &[u8]) -> ApiError {
+pub fn decode(status: u16, body: &[u8]) -> ApiError {
     let told = Told::read(body);
     let message = told.message.clone().or_else(|| plain_text(body)).unwrap_or_else(|| ApiError::unexplained(status));
     let kind = of_status(status, &told.kind, &message);
-    build(kind, message, told, Some(status))
+    build(kind, message, told, Some(status)).verbatim(ProtocolId::Anthropic, body)
 }
 
 /// Reads an error that stands where an answer should: inside a 200, or in a stream.

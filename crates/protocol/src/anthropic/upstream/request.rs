@@ -21,7 +21,7 @@ const LEAST_TOP_P: f64 = 0.95;
 const LONGEST_USER: usize = 256;
 
 /// Writes `request` for `target`.
-pub(super) fn encode(request: &ir::Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
+pub fn encode(request: &ir::Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
     let mut body = body(request, target, losses);
     if cache::limit(&mut body) || odd_lifetimes(request) {
         losses.approximated("cache_control");

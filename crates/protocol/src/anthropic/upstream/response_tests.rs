@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Anthropic;
 use crate::{
     Outbound,
+    anthropic::Anthropic,
     ir::{ApiError, Block, Citation, Delta, ErrorKind, Event, FinishReason, Part, Response, Usage},
     sse::Frame,
 };

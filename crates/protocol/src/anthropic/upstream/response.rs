@@ -35,7 +35,7 @@ struct Answer<'a> {
 }
 
 /// Reads a whole answer.
-pub(super) fn decode(body: &[u8]) -> Result<Response, ApiError> {
+pub fn decode(body: &[u8]) -> Result<Response, ApiError> {
     let answer: Answer<'_> =
         serde_json::from_slice(body).map_err(|_| ApiError::malformed("the provider's answer could not be read"))?;
     if answer.error.is_some() {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Anthropic;
 use crate::{
     Outbound, ProtocolId, Target,
+    anthropic::Anthropic,
     ir::{
         Cache, Effort, FunctionTool, LossKind, Losses, Message, Part, ReasoningRequest, Request, ResponseFormat, Role,
         Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
