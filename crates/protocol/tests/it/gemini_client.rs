@@ -8,6 +8,9 @@ use llm_protocol::{
     sse::Framer,
 };
 
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
 use crate::fixtures::{Fixture, check_all, recorded};
 
 fn envelope(array: bool) -> Envelope {
@@ -138,10 +141,82 @@ fn every_recorded_stream_is_written_in_both_framings_alike() {
         framer.push(&written(fixture, false));
         let mut events = Vec::new();
         while let Some(frame) = framer.next_frame().unwrap() {
-            events.push(serde_json::from_slice::<serde_json::Value>(&frame.data.unwrap()).unwrap());
+            events.push(serde_json::from_slice::<Value>(&frame.data.unwrap()).unwrap());
         }
-        let array: Vec<serde_json::Value> = serde_json::from_slice(&written(fixture, true)).unwrap();
+        let array: Vec<Value> = serde_json::from_slice(&written(fixture, true)).unwrap();
         assert_eq!(array, events, "{}", fixture.id);
         assert!(events.iter().all(|event| event["candidates"][0]["content"]["parts"][0].is_object()), "{}", fixture.id);
+    }
+}
+
+/// Any JSON made of the words that a request is made of.
+fn nonsense() -> impl Strategy<Value = Value> {
+    let word = || prop::sample::select(WORDS);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-3i64..9).prop_map(Value::from),
+        word().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(word(), inner, 0..5)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+const WORDS: &[&str] = &[
+    "role",
+    "model",
+    "user",
+    "parts",
+    "text",
+    "thought",
+    "thoughtSignature",
+    "LLMOe30=",
+    "functionCall",
+    "functionResponse",
+    "id",
+    "name",
+    "args",
+    "response",
+    "output",
+    "inlineData",
+    "mimeType",
+    "image/png",
+    "data",
+    "fileData",
+    "fileUri",
+    "executableCode",
+    "functionDeclarations",
+    "parameters",
+    "type",
+    "OBJECT",
+    "properties",
+    "nullable",
+    "anyOf",
+    "propertyOrdering",
+    "mode",
+    "ANY",
+];
+
+proptest! {
+    #[test]
+    fn no_request_panics_and_what_is_read_can_be_told(contents in nonsense(), tools in nonsense(), config in nonsense(), system in nonsense()) {
+        let calling = json!({"functionCallingConfig": config});
+        let body = json!({"contents": [{"role": "model", "parts": contents}, {"parts": contents}, contents], "tools": tools,
+            "generationConfig": config, "systemInstruction": system, "toolConfig": calling});
+        if let Ok(request) = Gemini.decode_request(body.to_string().as_bytes()) {
+            let again = told_again(&request, "gemini-3-flash");
+            prop_assert!(again.is_ok(), "{again:?}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = Gemini.decode_request(&bytes);
+        let _ = Gemini.decode_request(&[b"{\"contents\":", &bytes[..], b"}"].concat());
     }
 }
