@@ -8,6 +8,7 @@ mod client_faults;
 mod cuts;
 mod failover;
 mod health;
+mod messages;
 mod nonsense;
 mod pages;
 mod retries;
