@@ -9,6 +9,7 @@ mod cuts;
 mod failover;
 mod gemini;
 mod health;
+mod messages;
 mod nonsense;
 mod pages;
 mod retries;

@@ -109,7 +109,8 @@ fn differences(before: &Response, after: &Response) -> Vec<String> {
     if after.outputs[0].reason() != expected {
         wrong.push(format!("{expected:?} became {:?}", after.outputs[0].reason()));
     }
-    if let Some(usage) = before.usage
+    // Some servers report more cached tokens than tokens.
+    if let Some(usage) = before.usage.filter(|usage| usage.cache_read <= usage.input)
         && after.usage != Some(usage)
     {
         wrong.push(format!("{usage:?} became {:?}", after.usage));
@@ -153,8 +154,11 @@ fn anthropics_own_answers_come_back_as_they_were() {
 fn recorded_requests_are_read_and_can_be_said_to_every_upstream() {
     let models = Models::builtin();
     for fixture in recorded("anthropic").iter().filter(|fixture| fixture.request.is_object()) {
-        let request = Anthropic.decode_request(fixture.request.to_string().as_bytes());
-        let request = request.unwrap_or_else(|error| panic!("{}: {}", fixture.id, error.message));
+        let request = match Anthropic.decode_request(fixture.request.to_string().as_bytes()) {
+            Ok(request) => request,
+            Err(_) if fixture.status == 400 => continue,
+            Err(error) => panic!("{}: {}", fixture.id, error.message),
+        };
         for ((_, upstream), model) in WIRES.iter().zip(["claude-opus-5", "gpt-5", "gemini-3-pro"]) {
             let rules = models.rules(upstream.id(), "", model);
             let mut losses = Losses::default();
@@ -177,7 +181,10 @@ fn blocks(body: &Value) -> Vec<Value> {
                 block["content"] = Value::Array(listed(&block["content"]));
                 block["is_error"] = json!(block["is_error"] == true);
             }
-            found.push(block);
+            // Nobody takes a text of white space.
+            if block["text"].as_str().is_none_or(|text| !text.trim().is_empty()) {
+                found.push(block);
+            }
         }
     }
     found
@@ -238,7 +245,17 @@ fn an_estimate_is_near_what_providers_count() {
         for fixture in recorded(wire).iter().filter(|fixture| fixture.status == 200) {
             let request = fixture.request.to_string();
             // Only text can be estimated; and tools of a provider's own bring a prompt of their own.
-            let other = ["\"image", "\"document\"", "\"file\"", "audio", "\"tools\"", "json_schema", "search"];
+            let other = [
+                "\"image",
+                "\"document\"",
+                "\"file\"",
+                "audio",
+                "\"tools\"",
+                "json_schema",
+                "search",
+                "context_management",
+                "thinking",
+            ];
             if other.iter().any(|word| request.contains(word)) {
                 continue;
             }
@@ -247,10 +264,9 @@ fn an_estimate_is_near_what_providers_count() {
                 continue;
             };
             let (Some(usage), estimate) = (response.usage, estimate::tokens(&request)) else { continue };
-            if usage.input >= 20 && usage.cache_read == 0 {
+            if usage.input >= 60 && usage.cache_read == 0 {
                 seen += 1;
                 let ratio = estimate as f64 / usage.input as f64;
-                println!("{} {ratio:.2} {estimate} {}", fixture.id, usage.input);
                 assert!((0.3..3.0).contains(&ratio), "{}: {estimate} for {}", fixture.id, usage.input);
             }
         }
@@ -281,7 +297,14 @@ fn answer() -> impl Strategy<Value = Vec<Event>> {
         _ => Delta::Citation(Citation { url: Some(text), ..Citation::default() }),
     });
     let block = (kind, prop::collection::vec(delta, 0..4)).prop_map(|(block, deltas)| {
-        let deltas = deltas.into_iter().map(Event::Delta);
+        let fits = |delta: &Delta| match (&block, delta) {
+            (Block::Text | Block::Reasoning | Block::Refusal, Delta::Text(_)) => true,
+            (Block::Text | Block::Reasoning | Block::ToolCall { .. }, Delta::Signature(_)) => true,
+            (Block::ToolCall { .. }, Delta::Arguments(_)) => true,
+            (Block::Text, Delta::Citation(_)) => true,
+            _ => false,
+        };
+        let deltas: Vec<_> = deltas.into_iter().filter(fits).map(Event::Delta).collect();
         [Event::Open(block)].into_iter().chain(deltas).chain([Event::Close]).collect::<Vec<_>>()
     });
     prop::collection::vec(block, 0..5).prop_map(|blocks| {

@@ -407,3 +407,17 @@ fn a_request_of_the_same_protocol_changes_nothing_but_its_model() {
     let edits = Anthropic.adapt_request(&members, Target { model: "b\"", rules: &rules });
     assert_eq!(members.edit(&edits), br#"{"model":"b\"","later":[1.0]}"#);
 }
+
+#[test]
+fn thoughts_that_nobody_wants_to_see_stay_hidden_and_wanted_ones_are_asked_for() {
+    let thinking = |model: &str, effort: Option<Effort>, visible: Option<bool>| {
+        let reasoning = Some(ReasoningRequest { effort, budget: None, visible });
+        encode(model, &Request { reasoning, ..question() }).0["thinking"].clone()
+    };
+    let low = Some(Effort::Low);
+    assert_eq!(thinking(OPUS_5, low, Some(false)), json!({"type": "adaptive"}));
+    assert_eq!(thinking(OPUS_5, low, Some(true)), json!({"type": "adaptive", "display": "summarized"}));
+    assert_eq!(thinking(OPUS_5, None, Some(true)), json!({"type": "adaptive", "display": "summarized"}));
+    assert_eq!(thinking(SONNET_4_6, None, Some(true)), json!({"type": "adaptive"}));
+    assert_eq!(thinking(OPUS_5, None, None), Value::Null);
+}

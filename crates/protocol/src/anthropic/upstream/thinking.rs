@@ -39,8 +39,11 @@ pub(super) fn plan(
     losses: &mut Losses,
 ) -> Option<Thinking> {
     let off = asked.budget.map_or(asked.effort == Some(Effort::None), |budget| budget == 0);
+    // What is left out is not shown by a model that hides it.
+    let display = (at.rules.hides_reasoning && asked.visible != Some(false)).then_some("summarized");
     if !off && asked.budget.is_none() && asked.effort.is_none() {
-        return None;
+        let shown = asked.visible == Some(true) && at.rules.thinking == Way::Effort;
+        return shown.then_some(Thinking::Adaptive { display });
     }
     match at.rules.thinking {
         Way::None => {
@@ -56,7 +59,7 @@ pub(super) fn plan(
             if output.effort != Some(effort) {
                 losses.approximated(PATH);
             }
-            Some(Thinking::Adaptive { display: at.rules.hides_reasoning.then_some("summarized") })
+            Some(Thinking::Adaptive { display })
         }
         Way::Budget => {
             let wanted = asked.budget.unwrap_or_else(|| budget_of(asked.effort));
