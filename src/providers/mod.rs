@@ -4,6 +4,7 @@
 
 pub mod claude_elsewhere;
 mod compatible;
+pub mod extras;
 mod outgoing;
 mod vendor;
 
@@ -11,14 +12,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
-    http::{Request, Response},
+    http::{Request, Response, StatusCode},
 };
 use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 
 use self::vendor::Key;
 pub use self::{
     outgoing::Outgoing,
-    vendor::{Call, Vendor},
+    vendor::{Call, Fault, Options, Vendor},
 };
 use crate::{catalog::Provider, upstream::Client};
 
@@ -83,16 +84,24 @@ pub fn find(name: &str) -> Option<&'static Kind> {
     all().find(|kind| kind.name == name)
 }
 
-/// Sends a request to a provider, as whom the provider wants it. The caller sets the deadline.
+/// Sends a request to a provider, the way and as whom the operator and the provider want it. The caller sets the deadline.
 pub async fn send(
     client: &Client,
     provider: &Provider,
     mut request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, ApiError> {
-    if let Some(proof) = provider.kind.vendor.authorize(provider, client, &mut request) {
+    let (client, vendor) = (client.via(provider.proxy.as_ref()), provider.kind.vendor);
+    for (name, value) in &provider.headers {
+        request.headers_mut().insert(name, value.clone());
+    }
+    if let Some(proof) = vendor.authorize(provider, &client, &mut request) {
         proof.await?;
     }
-    client.send(request).await
+    let answer = client.send(request).await?;
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        vendor.refused(provider);
+    }
+    Ok(answer)
 }
 
 impl Kind {

@@ -18,6 +18,26 @@ use crate::{
 
 /// One way to reach providers. What is said of nothing else holds for all but the few that sign or have paths of their own.
 pub trait Vendor: std::fmt::Debug + Sync {
+    /// Where it is, if that follows from the options. `None` leaves it to the kind.
+    fn address(&self, _options: &Options) -> Option<String> {
+        None
+    }
+
+    /// Whether a key may be a JSON object of credentials.
+    fn takes_credentials(&self) -> bool {
+        false
+    }
+
+    /// Checks what an operator set. The error is the field and what is wrong with it.
+    fn check(&self, _options: &Options, _key: Option<&SecretString>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Whether the list of models that it gives is the whole of what it serves.
+    fn lists_all(&self) -> bool {
+        true
+    }
+
     /// The address of the generating call.
     fn generate(&self, provider: &Provider, outbound: &dyn Outbound, model: &str, stream: bool) -> String {
         format!("{}{}", provider.base_url, outbound.endpoint(model, stream))
@@ -52,7 +72,16 @@ pub trait Vendor: std::fmt::Debug + Sync {
     ) -> Option<BoxFuture<'a, Result<(), ApiError>>> {
         None
     }
+
+    /// The provider refused the proof: whatever of it is kept is not used again.
+    fn refused(&self, _provider: &Provider) {}
 }
+
+/// An operator's settings that are no secrets, by name.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
+/// A field of a provider and what is wrong with it, in a sentence that names it.
+pub type Fault = (&'static str, String);
 
 /// The generating call that a body is for.
 #[derive(Clone, Copy)]
