@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 use hyper::http::HeaderMap;
+use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -288,7 +288,8 @@ pub fn provider(
                 .into()
         }
     };
-    let open = |what: &str, sealed: &Option<String>| match sealed.as_ref().map(|sealed| master_key.open(row.id, sealed)) {
+    let open = |what: &str, sealed: &Option<String>| match sealed.as_ref().map(|sealed| master_key.open(row.id, sealed))
+    {
         None => Ok(None),
         Some(Ok(secret)) => Ok(Some(secret)),
         Some(Err(_)) => Err(format!(

@@ -2,11 +2,15 @@
 //!
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
-pub mod claude_elsewhere;
+mod azure;
+mod claude_elsewhere;
 mod compatible;
 pub mod extras;
+mod google;
 mod outgoing;
+mod token;
 mod vendor;
+mod vertex;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -72,7 +76,30 @@ const GEMINI: Kind = Kind {
     known_models: &["gemini-*", "gemma-*"],
 };
 
-static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI];
+const AZURE: Kind = Kind {
+    name: "azure",
+    speaks: &[(ProtocolId::OpenAiChat, ANY), (ProtocolId::OpenAiResponses, ANY)],
+    base_url: None,
+    version: "",
+    vendor: &azure::Azure,
+    // Names of deployments are the operator's own.
+    known_models: &[],
+};
+
+const VERTEX: Kind = Kind {
+    name: "vertex",
+    speaks: &[
+        (ProtocolId::Gemini, &["gemini*"]),
+        (ProtocolId::Anthropic, &["claude*"]),
+        (ProtocolId::OpenAiChat, &["*/*"]),
+    ],
+    base_url: Some("https://aiplatform.googleapis.com/v1"),
+    version: "v1",
+    vendor: &vertex::Vertex,
+    known_models: &["gemini-*", "claude-*", "*/*"],
+};
+
+static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX];
 
 /// Every kind there is, the native ones first.
 pub fn all() -> impl Iterator<Item = &'static Kind> {

@@ -49,6 +49,7 @@ pub struct ClientConfig {
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Pool,
+    direct: Pool,
     shared: Arc<Shared>,
 }
 
@@ -91,21 +92,16 @@ impl Client {
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(config.connect_timeout));
         plain.set_keepalive(Some(Duration::from_secs(30)));
-        let shared = Shared {
-            plain,
-            tls: Arc::new(tls),
-            connect_timeout: config.connect_timeout,
-            proxied: Mutex::default(),
-        };
-        Ok(Self { inner: shared.pool(Route::Direct(shared.plain.clone())), shared: Arc::new(shared) })
+        let shared =
+            Shared { plain, tls: Arc::new(tls), connect_timeout: config.connect_timeout, proxied: Mutex::default() };
+        let direct = shared.pool(Route::Direct(shared.plain.clone()));
+        Ok(Self { inner: direct.clone(), direct, shared: Arc::new(shared) })
     }
 
     /// The client that sends through `proxy`, or straight where there is none.
     pub fn via(&self, proxy: Option<&Proxy>) -> Self {
-        match proxy {
-            None => self.clone(),
-            Some(proxy) => Self { inner: self.shared.through(proxy), shared: self.shared.clone() },
-        }
+        let inner = proxy.map_or_else(|| self.direct.clone(), |proxy| self.shared.through(proxy));
+        Self { inner, direct: self.direct.clone(), shared: self.shared.clone() }
     }
 
     /// Sends a request and waits for the head of the answer. The caller sets the deadline of that wait.

@@ -52,7 +52,8 @@ impl Proxy {
     /// Reads `http://`, `https://`, `socks5://` or `socks5h://`, perhaps with `user:password@`, a host and perhaps a port.
     /// The error says what is wrong, and is to follow the field's name.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) = text.split_once("://").ok_or("must begin with http://, https://, socks5:// or socks5h://")?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or("must begin with http://, https://, socks5:// or socks5h://")?;
         let (scheme, tls, port) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Scheme::Http, false, 80),
             "https" => (Scheme::Http, true, 443),
@@ -208,8 +209,7 @@ fn told(target: &Uri) -> Result<Uri, BoxError> {
 
 async fn looked_up(target: &Uri) -> Result<Uri, BoxError> {
     let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let found: Option<SocketAddr> =
-        tokio::net::lookup_host((host, target.port_u16().unwrap_or(443))).await?.next();
+    let found: Option<SocketAddr> = tokio::net::lookup_host((host, target.port_u16().unwrap_or(443))).await?.next();
     let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
     Ok(Uri::builder().scheme("http").authority(found.to_string()).path_and_query("/").build()?)
 }
