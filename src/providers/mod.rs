@@ -2,6 +2,7 @@
 //!
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
+pub mod claude_elsewhere;
 mod compatible;
 mod outgoing;
 mod vendor;

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use llm_protocol::{
     Outbound,
-    ir::{ApiError, ErrorKind},
+    ir::{ApiError, ErrorKind, Losses},
 };
 
 use super::Call;
@@ -15,6 +15,8 @@ use crate::upstream::Framing;
 pub struct Outgoing {
     pub outbound: &'static dyn Outbound,
     pub framing: Framing,
+    /// What the vendor could not be told, beside what its protocol could not say.
+    pub losses: Losses,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -44,8 +46,9 @@ impl Outgoing {
             HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))),
         );
         vendor.authenticate(call.provider.key.as_ref(), &mut headers);
-        let body = vendor.adapt(call, &mut headers, body);
-        Ok(Self { outbound, framing: vendor.framing(outbound), uri, headers, body })
+        let mut losses = Losses::default();
+        let body = vendor.adapt(call, &mut headers, body, &mut losses);
+        Ok(Self { outbound, framing: vendor.framing(outbound), losses, uri, headers, body })
     }
 
     pub fn request(&self) -> Request<Full<Bytes>> {

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header};
-use llm_protocol::{Outbound, ir::ApiError};
+use llm_protocol::{
+    Outbound,
+    ir::{ApiError, Losses},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -25,8 +28,9 @@ pub trait Vendor: std::fmt::Debug + Sync {
         format!("{}{path}", provider.base_url)
     }
 
-    /// Makes an encoded request of the generating call fit: fields and headers that only this vendor wants.
-    fn adapt(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes) -> Bytes {
+    /// Makes an encoded request of the generating call fit: fields and headers that only this vendor wants. What it cannot be
+    /// told goes into `losses`.
+    fn adapt(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes, _losses: &mut Losses) -> Bytes {
         body
     }
 
