@@ -1,6 +1,7 @@
 //! Anthropic's Messages API, upstream side.
 
 mod cache;
+mod dialect;
 mod error;
 mod ids;
 mod media;
@@ -17,8 +18,9 @@ mod tools;
 mod turns;
 #[cfg(test)]
 mod turns_tests;
-mod wire;
+pub(crate) mod wire;
 
+pub(crate) use self::{dialect::Dialect, request::body, turns::NOTHING};
 use crate::{
     Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
