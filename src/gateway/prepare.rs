@@ -85,8 +85,16 @@ impl<'a> Source<'a> {
         edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules: &rules }));
         let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
         let mut losses = Losses::default();
+        for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
+            losses.dropped(field.as_str());
+        }
         let outgoing = self.address(outbound, target, body, self.forwarded.clone(), &mut losses)?;
         Ok(Prepared { outgoing, translated: None, losses })
+    }
+
+    /// Whether the client loses something when this field goes. Usage comes from those too who refuse to be asked for it.
+    fn loses(&self, field: &str) -> bool {
+        self.members.get(field).is_some() && field != "stream_options"
     }
 
     fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {

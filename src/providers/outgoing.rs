@@ -47,6 +47,7 @@ impl Outgoing {
         );
         vendor.authenticate(call.provider.key.as_ref(), &mut headers);
         let mut losses = Losses::default();
+        let body = call.provider.fields.add_to(body);
         let body = vendor.adapt(call, &mut headers, body, &mut losses);
         Ok(Self { outbound, framing: vendor.framing(outbound), losses, uri, headers, body })
     }
