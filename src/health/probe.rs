@@ -198,7 +198,9 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
         (ProtocolId::Gemini, None) => "?pageSize=1000".to_owned(),
         (ProtocolId::Gemini, Some(after)) => format!("?pageSize=1000&pageToken={after}"),
         (ProtocolId::BedrockConverse, Some(after)) => format!("?{after}"),
-        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses, _) | (ProtocolId::BedrockConverse, None) => String::new(),
+        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses, _) | (ProtocolId::BedrockConverse, None) => {
+            String::new()
+        }
     };
     let uri = provider
         .kind

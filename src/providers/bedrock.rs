@@ -278,3 +278,99 @@ fn signed(request: &mut Request<Full<Bytes>>, body: &[u8], keys: Credentials, re
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-01-01T00:00:00Z.
+    const NOW: i64 = 1_767_225_600_000_000;
+
+    const BODY: &[u8] = br#"{"messages":[]}"#;
+
+    fn authorization(method: &str, uri: &str, session: Option<&str>, body: &'static [u8]) -> HeaderMap {
+        let mut request = Request::new(Full::new(Bytes::from_static(body)));
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = uri.parse().unwrap();
+        if !body.is_empty() {
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let keys = Credentials::new("AKIDEXAMPLE", secret, session.map(str::to_owned), None, "test");
+        signed(&mut request, body, keys, "eu-west-1", NOW).unwrap();
+        request.headers().clone()
+    }
+
+    /// The signatures were computed with botocore.
+    #[test]
+    fn signatures_are_those_of_amazons_own_program() {
+        let host = "https://bedrock-runtime.eu-west-1.amazonaws.com";
+        let scope = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/bedrock/aws4_request, SignedHeaders=";
+        let uri = format!("{host}/model/eu.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse");
+        let headers = authorization("POST", &uri, None, BODY);
+        let signature = "03c2c9d4cbfb15b5ffc102ba095d30e7cfa976f4f87e45c10e5f2c02b4012a37";
+        assert_eq!(
+            headers["authorization"],
+            format!("{scope}content-type;host;x-amz-date, Signature={signature}").as_str()
+        );
+        assert_eq!(headers["x-amz-date"], "20260101T000000Z");
+        assert!(headers["authorization"].is_sensitive());
+
+        let uri = format!("{host}/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Fx/invoke");
+        let headers = authorization("POST", &uri, Some("session/token+="), BODY);
+        let signature = "7d002238df9cc19d2c067f526a0dfd11eb3c7c48ec1be5e6887e14f6c7de9a2b";
+        let signed = format!("{scope}content-type;host;x-amz-date;x-amz-security-token, Signature={signature}");
+        assert_eq!(headers["authorization"], signed.as_str());
+        assert_eq!(headers["x-amz-security-token"], "session/token+=");
+
+        let uri = "https://bedrock.eu-west-1.amazonaws.com/inference-profiles?maxResults=1000";
+        let signature = "3f4070c91832998303f535f033abd984e9b0079e491870b7aba2754b9b0a2bdd";
+        let signed = format!("{scope}host;x-amz-date, Signature={signature}");
+        assert_eq!(authorization("GET", uri, None, b"")["authorization"], signed.as_str());
+    }
+
+    #[test]
+    fn a_key_is_a_token_or_an_id_and_a_secret_in_either_form() {
+        let read = |key: &str| match Proof::read(&SecretString::from(key)) {
+            None => "nothing".to_owned(),
+            Some(Proof::Token(token)) => format!("token {}", token.expose_secret()),
+            Some(Proof::Keys(keys)) => {
+                let session = keys.session_token().unwrap_or("-");
+                format!("{} {} {session}", keys.access_key_id(), keys.secret_access_key())
+            }
+        };
+        assert_eq!(read("ABSKabc="), "token ABSKabc=");
+        assert_eq!(read("AKID:se/cret"), "AKID se/cret -");
+        assert_eq!(read("AKID:secret:ses:sion"), "AKID secret ses:sion");
+        assert_eq!(read(r#"{"access_key_id":"a","secret_access_key":"b"}"#), "a b -");
+        assert_eq!(read(r#"{"access_key_id":"a","secret_access_key":"b","session_token":"c"}"#), "a b c");
+        for half in [r#"{"access_key_id":"a"}"#, "AKID:", ":secret", "a:b:", "{"] {
+            assert_eq!(read(half), "nothing", "{half}");
+        }
+    }
+
+    #[test]
+    fn options_and_keys_are_checked_when_they_are_set() {
+        let options = |region: &str| Options::from_iter([("region".to_owned(), region.into())]);
+        assert_eq!(Bedrock.check(&options("eu-west-1"), None), Ok(()));
+        assert!(Bedrock.check(&options("evil.example/"), None).unwrap_err().1.contains("eu-west-1"));
+        assert!(Bedrock.check(&Options::new(), Some(&SecretString::from("AKID:"))).unwrap_err().1.contains("SESSION"));
+        let host = "https://bedrock-runtime.cn-north-1.amazonaws.com.cn";
+        assert_eq!(Bedrock.address(&options("cn-north-1")).as_deref(), Some(host));
+    }
+
+    #[test]
+    fn claudes_own_protocol_goes_without_model_and_stream_and_with_known_betas() {
+        let mut headers = HeaderMap::new();
+        headers.insert("anthropic-beta", "claude-code-20250219,context-1m-2025-08-07".parse().unwrap());
+        let body = Bytes::from_static(br#"{"model":"m","stream":true,"max_tokens":1,"speed":"fast"}"#);
+        let mut losses = Losses::default();
+        let body = CLAUDE.adapt(&mut headers, body, &mut losses);
+        let expected =
+            r#"{"max_tokens":1,"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["context-1m-2025-08-07"]}"#;
+        assert_eq!(&body[..], expected.as_bytes());
+        assert_eq!(losses.paths(), "speed");
+        assert!(headers.is_empty());
+    }
+}

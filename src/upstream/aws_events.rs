@@ -159,8 +159,10 @@ mod tests {
     use super::*;
 
     fn message(headers: &[(&'static str, &'static str)], payload: &str) -> Vec<u8> {
-        let header = |(name, value): &(&'static str, &'static str)| Header::new(*name, HeaderValue::String((*value).into()));
-        let message = Message::new_from_parts(headers.iter().map(header).collect(), Bytes::copy_from_slice(payload.as_bytes()));
+        let header =
+            |(name, value): &(&'static str, &'static str)| Header::new(*name, HeaderValue::String((*value).into()));
+        let message =
+            Message::new_from_parts(headers.iter().map(header).collect(), Bytes::copy_from_slice(payload.as_bytes()));
         let mut out = Vec::new();
         write_message_to(&message, &mut out).unwrap();
         out

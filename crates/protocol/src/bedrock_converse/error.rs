@@ -90,10 +90,7 @@ mod tests {
         assert_eq!(kind(400, "The provided model identifier is invalid."), ErrorKind::NotFound);
         assert_eq!(kind(400, "Malformed input request"), ErrorKind::InvalidRequest);
         assert_eq!(kind(403, "The security token included in the request is invalid."), ErrorKind::UpstreamAuth);
-        assert_eq!(
-            kind(403, "You don't have access to the model with the specified model ID."),
-            ErrorKind::NotFound
-        );
+        assert_eq!(kind(403, "You don't have access to the model with the specified model ID."), ErrorKind::NotFound);
         assert_eq!(
             kind(403, "User: arn is not authorized to perform: bedrock:ListFoundationModels"),
             ErrorKind::NotFound

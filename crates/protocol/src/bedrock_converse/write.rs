@@ -103,7 +103,9 @@ impl<'l> Writer<'l> {
                 cache_control
             }
             // Others neither sign their reasoning nor take it back.
-            theirs::Block::Thinking { .. } | theirs::Block::RedactedThinking { .. } if self.family != Family::Claude => {
+            theirs::Block::Thinking { .. } | theirs::Block::RedactedThinking { .. }
+                if self.family != Family::Claude =>
+            {
                 None
             }
             theirs::Block::Thinking { thinking: text, signature } => {
