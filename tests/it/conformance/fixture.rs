@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{from_anthropic, from_gemini};
+use super::{from_anthropic, from_bedrock, from_gemini};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,10 @@ pub enum Wire {
     Chat,
     Anthropic,
     Gemini,
+    /// Bedrock's Converse.
+    Bedrock,
+    /// Anthropic's, inside Bedrock's InvokeModel.
+    BedrockInvoke,
 }
 
 pub struct Fixture {
@@ -35,7 +39,8 @@ impl Fixture {
     pub fn chat_request(&self) -> Value {
         let mut body = match self.wire {
             Wire::Chat => self.body.clone(),
-            Wire::Anthropic => from_anthropic::convert(&self.body),
+            Wire::Anthropic | Wire::BedrockInvoke => from_anthropic::convert(&self.body),
+            Wire::Bedrock => from_bedrock::convert(&self.body),
             Wire::Gemini => from_gemini::convert(&self.body),
         };
         if self.stream {
@@ -70,6 +75,9 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         "chat" => Wire::Chat,
         "anthropic" => Wire::Anthropic,
         "gemini" => Wire::Gemini,
+        "bedrock" => Wire::Bedrock,
+        // Embeddings come the same way.
+        "bedrock_invoke" if fixture["request"]["body"]["messages"].is_array() => Wire::BedrockInvoke,
         _ => return None,
     };
     let text = |key: &str| fixture[key].as_str().unwrap_or_default().to_owned();
@@ -91,6 +99,7 @@ fn parse(fixture: &Value) -> Option<Fixture> {
 fn model_in(path: &Value) -> String {
     let path = path.as_str().unwrap_or_default();
     let tail = path.rsplit("models/").next().unwrap_or_default();
+    let tail = tail.rsplit("model/").next().unwrap_or_default();
     tail.split(':').next().unwrap_or_default().to_owned()
 }
 

@@ -6,6 +6,7 @@
 mod compare;
 mod fixture;
 mod from_anthropic;
+mod from_bedrock;
 mod from_gemini;
 mod replay;
 
@@ -98,7 +99,7 @@ impl Stage {
         let mut wrong = self.violations(&recorded_violations).await;
         match fixture.wire {
             Wire::Chat => compare::same_protocol(fixture, &reply, &direct, &mut wrong),
-            Wire::Anthropic | Wire::Gemini => compare::translated(fixture, &reply, &mut wrong),
+            _ => compare::translated(fixture, &reply, &mut wrong),
         }
         self.gateway.admin("DELETE", &provider, Value::Null).await;
         wrong
@@ -110,8 +111,14 @@ impl Stage {
             Wire::Chat => ("openai", format!("{}/v1", self.replay.url())),
             Wire::Anthropic => ("anthropic", self.replay.url()),
             Wire::Gemini => ("gemini", self.replay.url()),
+            Wire::Bedrock | Wire::BedrockInvoke => ("bedrock", self.replay.url()),
         };
-        let body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        let mut body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        match fixture.wire {
+            Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
+            Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
+            _ => {}
+        }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
         self.replay.requests().await;
@@ -130,6 +137,15 @@ impl Stage {
             Wire::Gemini => {
                 let method = if fixture.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
                 (format!("/v1beta/models/{model}:{method}"), fixture.body.clone())
+            }
+            Wire::Bedrock | Wire::BedrockInvoke => {
+                let action = match (fixture.wire == Wire::Bedrock, fixture.stream) {
+                    (true, false) => "converse",
+                    (true, true) => "converse-stream",
+                    (false, false) => "invoke",
+                    (false, true) => "invoke-with-response-stream",
+                };
+                (format!("/model/{model}/{action}"), fixture.body.clone())
             }
         };
         let reply = self.replay.ask(&path, &body).await;
