@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::{
-    fixture::{Fixture, Wire},
+    fixture::{Fixture, Vendor, Wire},
     replay::Replay,
 };
 use crate::support::{Gateway, Reply, gateway::chat};
@@ -107,17 +107,24 @@ impl Stage {
 
     /// Creates a provider and returns its path in the admin API.
     async fn provider(&self, fixture: &Fixture, name: &str) -> String {
-        let (kind, base) = match fixture.wire {
-            Wire::Chat => ("openai", format!("{}/v1", self.replay.url())),
-            Wire::Anthropic => ("anthropic", self.replay.url()),
-            Wire::Gemini => ("gemini", self.replay.url()),
-            Wire::Bedrock | Wire::BedrockInvoke => ("bedrock", self.replay.url()),
+        let url = self.replay.url();
+        let (kind, base) = match (fixture.vendor, fixture.wire) {
+            (Some(Vendor::Azure), _) => ("azure", url),
+            (Some(Vendor::AzureModels), _) => ("azure", format!("{url}/models")),
+            (Some(Vendor::Vertex), _) => ("vertex", url),
+            (None, Wire::Chat) => ("openai", format!("{url}/v1")),
+            (None, Wire::Anthropic) => ("anthropic", url),
+            (None, Wire::Gemini) => ("gemini", url),
+            (None, Wire::Bedrock | Wire::BedrockInvoke) => ("bedrock", url),
         };
         let mut body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        if fixture.vendor == Some(Vendor::Vertex) {
+            body["options"] = json!({"project": "recorded"});
+        }
         match fixture.wire {
             Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
             Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
-            _ => {}
+            Wire::Chat | Wire::Anthropic | Wire::Gemini => {}
         }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
