@@ -232,13 +232,15 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     let gemini = listing.models.is_some();
     let more = listing.foundation.is_some().then(|| "profiles".to_owned());
     let lists = [listing.data, listing.models, listing.foundation, listing.profiles];
-    let listed = lists.into_iter().flatten().next();
-    let listed = listed.ok_or_else(|| malformed("the provider's list of models is no list"))?;
+    if lists.iter().all(Option::is_none) {
+        return Err(malformed("the provider's list of models is no list"));
+    }
+    let listed = lists.into_iter().flatten().flatten();
     let name = |model: Listed| {
         let name = model.id.or(model.name)?;
         Some(if gemini { name.rsplit_once("models/").map_or(&*name, |(_, name)| name).to_owned() } else { name })
     };
     let next = listing.next_page_token.filter(|token| !token.is_empty());
     let next = next.or(listing.last_id.filter(|_| listing.has_more == Some(true))).or(more);
-    Ok(Page { models: listed.into_iter().filter_map(name).collect(), next })
+    Ok(Page { models: listed.filter_map(name).collect(), next })
 }

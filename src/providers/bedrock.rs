@@ -121,10 +121,9 @@ impl Vendor for Bedrock {
 
     /// Models are listed at another host, and profiles apart from models.
     fn operation(&self, provider: &Provider, path: &str, _model: Option<&str>) -> String {
-        let base = provider.base_url.replacen(&format!("://{RUNTIME}"), "://bedrock", 1);
         match path {
-            "/models" => format!("{base}/foundation-models"),
-            "/models?profiles" => format!("{base}/inference-profiles?maxResults=1000"),
+            "/models" => format!("{}/foundation-models", control(&provider.base_url)),
+            "/models?profiles" => format!("{}/inference-profiles?maxResults=1000", control(&provider.base_url)),
             _ => format!("{}{path}", provider.base_url),
         }
     }
@@ -167,6 +166,11 @@ impl Vendor for Bedrock {
                 .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the request to the provider could not be signed"))
         }))
     }
+}
+
+/// The host that lists models, beside the one that runs them. An address of the operator's own does both.
+fn control(base: &str) -> String {
+    base.replacen(&format!("://{RUNTIME}"), "://bedrock", 1)
 }
 
 /// As whom a provider is asked.
@@ -348,6 +352,13 @@ mod tests {
         for half in [r#"{"access_key_id":"a"}"#, "AKID:", ":secret", "a:b:", "{"] {
             assert_eq!(read(half), "nothing", "{half}");
         }
+    }
+
+    #[test]
+    fn models_are_listed_by_the_host_beside() {
+        let host = "https://bedrock-runtime.eu-west-1.amazonaws.com";
+        assert_eq!(control(host), "https://bedrock.eu-west-1.amazonaws.com");
+        assert_eq!(control("http://127.0.0.1:1/proxy"), "http://127.0.0.1:1/proxy");
     }
 
     #[test]

@@ -78,18 +78,22 @@ impl Fixture {
 
 /// All recordings that a chat client can ask for.
 pub fn load(folder: &Path) -> Vec<Fixture> {
-    let mut fixtures: Vec<Fixture> =
-        ["public", "documented"].iter().flat_map(|part| load_part(&folder.join(part))).collect();
+    let mut fixtures: Vec<Fixture> = recordings(folder).filter_map(|recording| parse(&recording)).collect();
     fixtures.sort_by(|a, b| (a.wire, &a.id).cmp(&(b.wire, &b.id)));
     assert!(fixtures.len() > 400, "only {} recordings in {}", fixtures.len(), folder.display());
     fixtures
 }
 
-fn load_part(folder: &Path) -> Vec<Fixture> {
+/// All recordings, as they are.
+pub fn recordings(folder: &Path) -> impl Iterator<Item = Value> {
+    ["public", "documented"].into_iter().flat_map(|part| recordings_in(&folder.join(part)))
+}
+
+fn recordings_in(folder: &Path) -> Vec<Value> {
     let index = read(&folder.join("index.json"));
     let rows = index.as_array().cloned().expect("the index is a list");
     let file = |row: &Value| row["file"].as_str().map(|file| folder.join(file)).expect("a row names its file");
-    rows.iter().filter_map(|row| parse(&read(&file(row)))).collect()
+    rows.iter().map(|row| read(&file(row))).collect()
 }
 
 fn parse(fixture: &Value) -> Option<Fixture> {
@@ -123,7 +127,7 @@ fn model_in(path: &Value) -> String {
     let path = path.as_str().unwrap_or_default();
     let tail = path.rsplit("models/").next().unwrap_or_default();
     let tail = tail.rsplit("model/").next().unwrap_or_default();
-    tail.split(':').next().unwrap_or_default().to_owned()
+    tail.split([':', '/']).next().unwrap_or_default().to_owned()
 }
 
 fn read(path: &Path) -> Value {

@@ -3,6 +3,7 @@
 //! The recordings are not part of this repository: `CONFORMANCE_FIXTURES` names the folder that holds them, with the program
 //! that replays them. Without it these tests pass and say that they were skipped.
 
+mod binary;
 mod compare;
 mod fixture;
 mod from_anthropic;
@@ -24,6 +25,13 @@ use crate::support::{Gateway, Reply, gateway::chat};
 const EXPLAINED: &[(&str, &str)] = &[
     ("doc-ge-partial-args", "the recording lists the pieces of a call, which are one call"),
     ("doc-vx-partial-args-nested", "the recording lists the pieces of a call, which are one call"),
+    ("brc-parallel-tool-calls-9c934", "the recording's reader took a tool that ran at the provider for the client's"),
+    (
+        "brs-parallel-tool-calls-stream-70f68",
+        "the recording's reader took a tool that ran at the provider for the client's",
+    ),
+    ("brc-tool-result-a6784", "the recording's reader did not look into blocks with citations"),
+    ("brs-error-400-28781", "a model that the provider does not know is 404 here, so that another may be asked"),
     ("oc-error-400-b5070", "the recorded request has a second fault, which is refused before it is sent"),
 ];
 
