@@ -63,7 +63,10 @@ impl<'a> Form<'a> {
         let version = text(options, "api_version");
         let undated = version.filter(|version| ["v1", "preview", "latest"].contains(version));
         let of_v1 = base.strip_suffix("/openai/v1");
-        let root = of_v1.or(base.strip_suffix("/openai")).unwrap_or(base);
+        // Azure's portal shows the address with a deployment; which one is meant, the model says.
+        let classic =
+            base.split("/openai/deployments/").next().map(|root| root.strip_suffix("/openai").unwrap_or(root));
+        let root = of_v1.or(classic).unwrap_or(base);
         if let Some(root) = base.strip_suffix("/models") {
             return Self::Models { base, root, version: version.unwrap_or(MODELS_VERSION) };
         }
@@ -237,7 +240,8 @@ mod tests {
 
     #[test]
     fn the_model_is_a_deployment_in_the_path_of_the_classic_form() {
-        for base in ["https://n.openai.azure.com", "https://n.openai.azure.com/openai"] {
+        for path in ["", "/openai", "/openai/deployments/other/chat/completions"] {
+            let base = &format!("https://n.openai.azure.com{path}");
             let classic = "https://n.openai.azure.com/openai/deployments/my%20gpt/chat/completions?api-version=";
             assert_eq!(address(base, None, "/chat/completions"), format!("{classic}2024-10-21"));
             let dated = Some("2025-04-01-preview");

@@ -241,7 +241,7 @@ mod tests {
             ("ftp://proxy", "must begin with"),
             ("http://", "is no address"),
             ("http://proxy:0", "must have a port"),
-            ("http://proxy:99999", "is no address"),
+            ("http://proxy:99999", "must have a port"),
             ("http://proxy/path", "nothing behind"),
             ("socks5://a b", "is no address"),
         ] {

@@ -27,11 +27,12 @@ pub struct ProviderInput {
     #[schema(value_type = Option<String>, example = "openai-primary")]
     #[serde(default)]
     name: Change<String>,
-    /// `openai`, `anthropic`, `gemini`, `openai_compatible`, `deepseek`, …; an unknown one is answered with the list.
+    /// `openai`, `anthropic`, `gemini`, `azure`, `vertex`, `openai_compatible`, `deepseek`, …; an unknown one is answered with
+    /// the list.
     #[schema(value_type = Option<String>, example = "openai")]
     #[serde(default)]
     r#type: Change<String>,
-    /// With or without a trailing slash, with or without `/v1`.
+    /// With or without a trailing slash, with or without `/v1`. For `azure` the resource's endpoint.
     #[schema(value_type = Option<String>, example = "https://api.openai.com/v1")]
     #[serde(default)]
     base_url: Change<String>,

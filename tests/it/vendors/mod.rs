@@ -2,6 +2,7 @@
 
 mod azure;
 mod bedrock;
+mod compatible;
 mod extras;
 mod proxies;
 mod vertex;

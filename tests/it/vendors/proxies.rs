@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Gateway, Proxy, Upstream};
+use crate::support::{Gateway, Proxy, Tls, Upstream};
 
 /// The upstream's address with a name for a host.
 fn by_name(upstream: &Upstream) -> (String, String) {
@@ -69,4 +69,38 @@ async fn a_proxy_that_refuses_or_is_mute_fails_over_like_a_provider_that_cannot_
         alone.assert_error(502, "upstream_error");
         assert!(!alone.text().contains(&proxy.url("", "")), "{}", alone.text());
     }
+}
+
+#[tokio::test]
+async fn an_encrypted_way_leads_through_every_kind_of_proxy() {
+    let a = Upstream::start("a").await;
+    let (tunnel, socks) = (Proxy::tunnel().await, Proxy::socks().await);
+    let bare = |url: String| url.split_once("://").unwrap().1.to_owned();
+    let provider = Tls::before(bare(a.url())).await;
+    let encrypted = Tls::before(bare(tunnel.url("http", ""))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = Tls::trust(&[&provider, &encrypted], folder.path());
+    let gateway = Gateway::with(&[("SSL_CERT_FILE", trusted.to_str().unwrap())]).await;
+    for (name, proxy) in [
+        ("tunnel", tunnel.url("http", "")),
+        ("encrypted", format!("https://{}", encrypted.authority())),
+        ("socks", socks.url("socks5h", "")),
+    ] {
+        let base = format!("https://{}", provider.authority());
+        gateway.provider_at(name, "openai", &base, json!({"proxy": proxy, "max_retries": 0})).await;
+        gateway.ask_stream(&format!("{name}:gpt-4o")).await.assert_ok();
+    }
+    let all = [tunnel.passages(), socks.passages()].concat();
+    assert!(all.iter().all(|passage| passage.target == provider.authority()), "{all:?}");
+    assert_eq!(a.calls(), 3);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused_behind_a_proxy_too() {
+    let (gateway, a, proxy) = (Gateway::start().await, Upstream::start("a").await, Proxy::tunnel().await);
+    let provider = Tls::before(a.url().replace("http://", "")).await;
+    let base = format!("https://{}", provider.authority());
+    gateway.provider_at("a", "openai", &base, json!({"proxy": proxy.url("http", ""), "max_retries": 0})).await;
+    gateway.ask("a:gpt-4o").await.assert_error(502, "upstream_error");
+    assert_eq!(a.calls(), 0);
 }

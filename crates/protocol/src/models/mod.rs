@@ -297,7 +297,10 @@ mod tests {
             assert_eq!(rules(kind, "mine").reasoning_history.as_deref(), Some("reasoning_content"), "{kind}");
         }
         assert_eq!(rules("ollama", "mine").reasoning_history.as_deref(), Some("reasoning"));
-        assert_eq!(rules("openrouter", "mine").reasoning_history.as_deref(), Some("reasoning_details"));
+        // It fits requests to its models by itself, and wants reasoning back in one way from all.
+        for model in ["mine", "deepseek/deepseek-r1", "google/gemini-3-pro"] {
+            assert_eq!(rules("openrouter", model).reasoning_history.as_deref(), Some("reasoning_details"), "{model}");
+        }
         assert_eq!(rules("openai_compatible", "mine").reasoning_history, None);
     }
 
