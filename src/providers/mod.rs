@@ -3,6 +3,7 @@
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
 mod azure;
+mod bedrock;
 mod claude_elsewhere;
 mod compatible;
 pub mod extras;
@@ -99,7 +100,36 @@ const VERTEX: Kind = Kind {
     known_models: &["gemini-*", "claude-*", "*/*"],
 };
 
-static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX];
+const BEDROCK: Kind = Kind {
+    name: "bedrock",
+    speaks: &[(ProtocolId::BedrockConverse, ANY), (ProtocolId::Anthropic, &["*claude*"])],
+    base_url: Some("https://bedrock-runtime.us-east-1.amazonaws.com"),
+    version: "",
+    vendor: &bedrock::Bedrock,
+    // Makers' names, those of profiles that span regions, and ARNs.
+    known_models: &[
+        "anthropic.*",
+        "amazon.*",
+        "meta.*",
+        "mistral.*",
+        "cohere.*",
+        "ai21.*",
+        "deepseek.*",
+        "openai.*",
+        "qwen.*",
+        "writer.*",
+        "us.*",
+        "us-gov.*",
+        "eu.*",
+        "apac.*",
+        "jp.*",
+        "au.*",
+        "global.*",
+        "arn:aws*:bedrock:*",
+    ],
+};
+
+static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX, BEDROCK];
 
 /// Every kind there is, the native ones first.
 pub fn all() -> impl Iterator<Item = &'static Kind> {

@@ -12,6 +12,7 @@
 
 pub mod anthropic;
 mod base64;
+pub mod bedrock_converse;
 pub mod estimate;
 mod fields;
 mod fnv;
@@ -277,7 +278,8 @@ pub trait Passthrough: Send {
 pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
+pub static OUTBOUND: &[&dyn Outbound] =
+    &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini, &bedrock_converse::BedrockConverse];
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {
