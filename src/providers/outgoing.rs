@@ -9,12 +9,26 @@ use llm_protocol::{
 };
 
 use super::Call;
-use crate::upstream::Framing;
+use crate::{catalog::Provider, upstream::Framing};
+
+/// A call that is no generating one, such as that for embeddings.
+pub struct Operation<'a> {
+    pub provider: &'a Provider,
+    pub method: Method,
+    /// Below the base URL, without a query.
+    pub path: &'a str,
+    pub query: Option<&'a str>,
+    /// The provider's own name for it, where one is meant.
+    pub model: Option<&'a str>,
+    pub content_type: Option<HeaderValue>,
+    pub body: Bytes,
+}
 
 /// What is sent to a provider, however often.
 pub struct Outgoing {
     pub outbound: &'static dyn Outbound,
     pub framing: Framing,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -30,29 +44,49 @@ impl Outgoing {
         forwarded: HeaderMap,
     ) -> Result<Self, ApiError> {
         let vendor = call.provider.kind.vendor;
-        let uri = vendor
-            .generate(call.provider, outbound, call.model, call.stream)
-            .parse()
-            .map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))?;
+        let uri = parse(&vendor.generate(call.provider, outbound, call.model, call.stream))?;
         let mut headers = forwarded;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if call.stream { "text/event-stream" } else { "application/json" };
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))),
-        );
-        vendor.authenticate(call.provider.key.as_ref(), &mut headers);
+        introduce(call.provider, &mut headers);
         let body = vendor.adapt(call, &mut headers, body);
-        Ok(Self { outbound, framing: vendor.framing(outbound), uri, headers, body })
+        Ok(Self { outbound, framing: vendor.framing(outbound), method: Method::POST, uri, headers, body })
+    }
+
+    /// Addresses any other call of an API; `outbound` reads its errors. Fails with 400 if the model cannot stand in a URL.
+    pub fn operation(call: Operation<'_>, outbound: &'static dyn Outbound) -> Result<Self, ApiError> {
+        let mut url = call.provider.kind.vendor.operation(call.provider, call.path, call.model);
+        if let Some(query) = call.query {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(query);
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(kind) = call.content_type {
+            headers.insert(header::CONTENT_TYPE, kind);
+        }
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        introduce(call.provider, &mut headers);
+        Ok(Self { outbound, framing: Framing::Sse, method: call.method, uri: parse(&url)?, headers, body: call.body })
     }
 
     pub fn request(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+fn parse(url: &str) -> Result<Uri, ApiError> {
+    url.parse().map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))
+}
+
+/// Who asks, as whom, and how the answer may come.
+fn introduce(provider: &Provider, headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+        .insert(header::USER_AGENT, HeaderValue::from_static(concat!("llm-orchestrator/", env!("CARGO_PKG_VERSION"))));
+    provider.kind.vendor.authenticate(provider.key.as_ref(), headers);
 }

@@ -1,13 +1,16 @@
 //! Which paths clients call, and what every call goes through before it is handled.
 
 mod chat;
+mod hello;
 mod models;
+mod operations;
+mod stored;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Path, Request, rejection::PathRejection},
     http::{HeaderMap, Response, header},
 };
 use llm_protocol::{
@@ -16,23 +19,45 @@ use llm_protocol::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Call, auth, handle, record::Record, tell_attempts};
+use super::{Arrival, Work, auth, record::Record, tell_attempts};
 
 use crate::{
     app::App,
     clock,
-    http::{body::read_body, error::respond, middleware::RequestId},
+    http::{
+        body::read_body,
+        error::{Failure, respond},
+        middleware::RequestId,
+    },
     store::LogRow,
 };
 
 /// The data plane's routes. Those without `/v1` are for clients that add nothing to their base URL.
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(chat::router()).merge(models::router())
+    OpenApiRouter::new()
+        .merge(chat::router())
+        .merge(hello::router())
+        .merge(models::router())
+        .merge(operations::router())
+        .merge(stored::router())
 }
 
-/// What every generating call goes through: a record is begun, the caller is identified, the body is read.
-pub(super) async fn call(app: &Arc<App>, call: Call, request: Request) -> Response<Body> {
+/// What stands before a path of OpenAI's API besides `/v1`: nothing, and what Azure's newer clients put there.
+const PREFIXES: [&str; 2] = ["", "/openai/v1"];
+
+/// The same where the path names the model: OpenAI's oldest clients, and Azure's classic ones.
+const WITH_MODEL: [&str; 3] = ["/engines/{model}", "/v1/engines/{model}", "/openai/deployments/{model}"];
+
+/// What stands in a path where its one variable is.
+fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    let not_text = |_| ApiError::new(ErrorKind::InvalidRequest, "the path of this request must be UTF-8");
+    path.map(|Path(text)| text).map_err(|rejection| not_text(rejection).into())
+}
+
+/// What every call goes through: a record is begun, the caller is identified, the body is read.
+pub(super) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let inbound = work.inbound();
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let row = LogRow {
@@ -50,11 +75,12 @@ pub(super) async fn call(app: &Arc<App>, call: Call, request: Request) -> Respon
         record.called_by(&caller);
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
-        handle(app, &call, &caller, &parts.headers, body, &mut record).await
+        let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };
+        work.run(app, arrival, &mut record).await
     };
     match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
         Ok(response) => response,
-        Err(error) => refuse(call.inbound, &error, &request_id, &mut record),
+        Err(error) => refuse(inbound, &error, &request_id, &mut record),
     }
 }
 
@@ -65,11 +91,12 @@ pub(in crate::gateway) fn stopping() -> ApiError {
 
 fn refuse(inbound: &dyn Inbound, error: &ApiError, request_id: &RequestId, record: &mut Record) -> Response<Body> {
     let mut response = respond(inbound, error, request_id);
+    let several = record.asked_several();
     if let Some((provider, model)) = record.asked_last() {
         let headers = response.headers_mut();
         tell_attempts(headers, provider, model, record.attempts());
         // The official SDKs would repeat what was repeated here already.
-        if error.status() >= 500 {
+        if error.status() >= 500 || (error.status() == 429 && several) {
             headers.insert("x-should-retry", header::HeaderValue::from_static("false"));
         }
     }

@@ -21,6 +21,8 @@ mod tests;
 mod tools;
 mod wire;
 
+pub(crate) use names::in_path;
+
 use crate::{
     Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
