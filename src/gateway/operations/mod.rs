@@ -29,7 +29,7 @@ use super::{
     Arrival, Work, admit, allow,
     asked::Asked,
     asks_for_usage, deadlines,
-    drive::{Won, drive},
+    drive::{Patience, Won, drive},
     record::{Manners, Record},
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
@@ -100,7 +100,7 @@ impl Work for Call {
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let payload = Payload::read(&arrival.headers, &arrival.body)?;
         payload.required()?;
-        let (asked, include_usage) = self.read(&payload, &arrival.headers)?;
+        let (asked, include_usage) = payload.read_own(|members| self.read(members, &arrival.headers))?;
         record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
         let (catalog, caller) = (app.catalog(), &arrival.caller);
         allow(&catalog, caller, &asked.wish.model)?;
@@ -118,25 +118,20 @@ impl Work for Call {
             body: &arrival.body,
             strict: caller.strict || asked.strict,
         };
-        let won = drive(app, asked.patience(), plan, &mut request, record).await?;
+        // Sound is a stream too.
+        let stream = asked.stream || self.operation.expects == Expects::Media;
+        let won = drive(app, Patience { stream, ..asked.patience() }, plan, &mut request, record).await?;
         Ok(answer(app, &asked, won, record))
     }
 }
 
 impl Call {
     /// What is asked, and whether for the count of a stream's tokens too.
-    fn read(&self, payload: &Payload<'_>, headers: &HeaderMap) -> Result<(Asked, bool), Malformed> {
-        let told = payload.as_json();
-        let read = told.as_ref().map(|json| Members::read(json.as_bytes())).transpose()?;
-        let members = match (payload, &read) {
-            (Payload::Json(members), _) | (_, Some(members)) => members,
-            (_, None) => unreachable!("what is no JSON was told as JSON"),
-        };
+    fn read(&self, members: &Members<'_>, headers: &HeaderMap) -> Result<(Asked, bool), Malformed> {
         let default = self.operation.default_model.filter(|_| members.get("model").is_none());
         let model = self.model.clone().or(default.map(str::to_owned));
         let asked = Asked::read(&super::Call { model, ..super::Call::of(&OpenAiChat) }, members, headers)?;
-        let include_usage = members.get("stream_options").is_some_and(asks_for_usage);
-        Ok((asked, include_usage))
+        Ok((asked, members.get("stream_options").is_some_and(asks_for_usage)))
     }
 }
 
@@ -171,8 +166,7 @@ fn answer(app: &App, asked: &Asked, won: Won<Request<'_>>, record: &mut Record) 
                 }
             }
             record.first_content();
-            let total = deadline.max(record.began() + app.config.routing.stream_max_duration);
-            let deadlines = deadlines(app, asked, if asked.timeout.is_some() { deadline } else { total }, b"");
+            let deadlines = deadlines(app, asked, deadline, b"");
             Passing::new(first, rest, deadlines, permit, record.hand_over()).into_body()
         }
     };

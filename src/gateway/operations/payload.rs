@@ -37,21 +37,21 @@ impl<'a> Payload<'a> {
         })
     }
 
-    /// The JSON object that says what this gateway must know of a form, or of nothing; `None` where the body is one.
-    pub fn as_json(&self) -> Option<String> {
-        let form = match self {
-            Self::Json(_) => return None,
-            Self::Form(form) => form,
-            Self::Empty => return Some("{}".to_owned()),
-        };
-        let member = |(name, is_text): (&str, bool)| {
-            let value = form.field(name)?;
-            let bare = !is_text && serde_json::from_str::<serde_json::Value>(value).is_ok();
-            let value = if bare { value.to_owned() } else { text(value) };
-            Some(format!("\"{name}\":{value}"))
-        };
-        let members: Vec<String> = FIELDS.into_iter().filter_map(member).collect();
-        Some(format!("{{{}}}", members.join(",")))
+    /// Fails unless the body holds something.
+    pub fn required(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Empty => Err(ApiError::new(ErrorKind::InvalidRequest, "the request has no body")),
+            Self::Json(_) | Self::Form(_) => Ok(()),
+        }
+    }
+
+    /// Reads the fields that are this gateway's own: of a form, as the members that would say the same.
+    pub fn read_own<T>(&self, read: impl FnOnce(&Members<'_>) -> Result<T, Malformed>) -> Result<T, Malformed> {
+        match self {
+            Self::Json(members) => read(members),
+            Self::Form(form) => read(&Members::read(as_json(form).as_bytes())?),
+            Self::Empty => read(&Members::read(b"{}")?),
+        }
     }
 
     /// The text of a field.
@@ -89,20 +89,22 @@ impl<'a> Payload<'a> {
     }
 }
 
+/// The fields of a form that mean something to this gateway, as a JSON object.
+fn as_json(form: &Form<'_>) -> String {
+    let member = |(name, is_text): (&str, bool)| {
+        let value = form.field(name)?;
+        let bare = !is_text && serde_json::from_str::<serde_json::Value>(value).is_ok();
+        let value = if bare { value.to_owned() } else { text(value) };
+        Some(format!("\"{name}\":{value}"))
+    };
+    let members: Vec<String> = FIELDS.into_iter().filter_map(member).collect();
+    format!("{{{}}}", members.join(","))
+}
+
 fn text(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
 
 fn unreadable_type() -> Malformed {
     Malformed::new("", "the Content-Type must be printable ASCII")
-}
-
-impl Payload<'_> {
-    /// Fails unless the body holds something.
-    pub fn required(&self) -> Result<(), ApiError> {
-        match self {
-            Self::Empty => Err(ApiError::new(ErrorKind::InvalidRequest, "the request has no body")),
-            Self::Json(_) | Self::Form(_) => Ok(()),
-        }
-    }
 }

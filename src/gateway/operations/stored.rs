@@ -85,7 +85,7 @@ impl Work for Stored {
         let target = Target { weight: provider.weight, provider, model: String::new(), configured: None };
         // What makes something must not make it twice.
         let retries = if arrival.method == Method::POST { Some(0) } else { asked.retries };
-        let patience = Patience { retries, ..asked.patience() };
+        let patience = Patience { retries, stream: request.expects == Expects::File, ..asked.patience() };
         let mut won = drive(app, patience, vec![target], &mut request, record).await?;
         self.note(app, &owner, &arrival.method, won.target.provider.id, &mut won.reply).await?;
         Ok(answer(app, &asked, won, record))
@@ -198,13 +198,8 @@ async fn only_own(app: &App, owner: &str, body: &Bytes) -> Result<Bytes, ApiErro
 
 fn asked(payload: &Payload<'_>, arrival: &Arrival) -> Result<Asked, ApiError> {
     let call = Call::of(&OpenAiChat);
-    let mut asked = match (payload, payload.as_json()) {
-        (Payload::Json(members), _) => Asked::about(String::new(), &call, members, &arrival.headers)?,
-        (_, told) => {
-            let told = told.unwrap_or_default();
-            Asked::about(String::new(), &call, &Members::read(told.as_bytes())?, &arrival.headers)?
-        }
-    };
+    let read = |members: &Members<'_>| Asked::about(String::new(), &call, members, &arrival.headers);
+    let mut asked = payload.read_own(read)?;
     if asked.wish.provider.is_none() {
         asked.wish.provider = parameter(arrival.uri.query().unwrap_or_default(), "provider").map(str::to_owned);
     }

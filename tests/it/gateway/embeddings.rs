@@ -94,7 +94,7 @@ async fn gemini_is_asked_in_its_own_words_and_its_answer_is_openais() {
     assert_eq!(seen.header("x-goog-api-key"), Some("sk-of-a"));
     let text = |text: &str| json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]}, "outputDimensionality": 2});
     assert_eq!(seen.json(), json!({"requests": [text("one"), text("two")]}));
-    gateway.assert_row(json!({"prompt_tokens": 4, "provider_name": "a", "dropped_fields": ["user"]})).await;
+    gateway.assert_row(json!({"prompt_tokens": 4, "provider_name": "a", "dropped": ["user"]})).await;
 }
 
 #[tokio::test]

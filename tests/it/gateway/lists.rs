@@ -76,7 +76,7 @@ async fn a_configured_limit_of_answers_is_told() {
     let (gateway, a) = stage().await;
     let id = gateway.provider("b", "anthropic", &a, json!({})).await;
     let model = gateway.admin("POST", "/admin/models", json!({"name": "mine", "max_output_tokens": 4096})).await.json();
-    let route = json!({"model_id": model["id"], "provider_id": id, "provider_model_name": "m1"});
+    let route = json!({"model_id": model["id"], "provider_id": id, "upstream_name": "m1"});
     let made = gateway.admin("POST", "/admin/model-providers", route).await;
     assert_eq!(made.status, 201, "{}", made.text());
     let one = get(&gateway, "/v1beta/models/mine", &[("x-goog-api-key", API_KEY)]).await;
