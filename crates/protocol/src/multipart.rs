@@ -138,7 +138,7 @@ fn attribute(value: &str, name: &str) -> Option<String> {
     let mut rest = value;
     while let Some(at) = rest.find(';') {
         rest = rest[at + 1..].trim_start();
-        let Some((key, after)) = rest.split_once('=') else { return None };
+        let (key, after) = rest.split_once('=')?;
         let (text, left) = match after.trim_start().strip_prefix('"') {
             Some(quoted) => quoted.split_once('"')?,
             None => after.split_at(after.find(';').unwrap_or(after.len())),

@@ -74,7 +74,7 @@ pub enum Answer {
     /// Anything else, of which the first piece has come, if there is one.
     Bytes {
         first: Option<Bytes>,
-        rest: Pieces,
+        rest: Box<Pieces>,
     },
 }
 
@@ -190,9 +190,10 @@ impl Request<'_> {
     }
 }
 
+/// The first piece of a body, and the rest of it.
 async fn first(mut rest: Pieces, deadline: Instant) -> Result<Answer, ApiError> {
     let first = timeout_at(deadline, rest.next()).await.map_err(|_| late())??;
-    Ok(Answer::Bytes { first, rest })
+    Ok(Answer::Bytes { first, rest: Box::new(rest) })
 }
 
 fn is_openai(protocol: ProtocolId) -> bool {

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use llm_protocol::ir::ApiError;
+use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use crate::{
 /// One running body. Dropping it closes the upstream's connection, settles the record and gives back all it holds.
 pub struct Passing {
     first: Option<Bytes>,
-    rest: Pieces,
+    rest: Box<Pieces>,
     deadlines: Deadlines,
     /// Gone once the body is over.
     open: Option<(Permit, Record)>,
@@ -24,7 +24,7 @@ pub struct Passing {
 }
 
 impl Passing {
-    pub fn new(first: Option<Bytes>, rest: Pieces, deadlines: Deadlines, permit: Permit, record: Record) -> Self {
+    pub fn new(first: Option<Bytes>, rest: Box<Pieces>, deadlines: Deadlines, permit: Permit, record: Record) -> Self {
         let last_call = record.last_call();
         Self { first, rest, deadlines, open: Some((permit, record)), last_call }
     }
@@ -44,29 +44,29 @@ impl Passing {
         self.open.as_ref()?;
         let deadline = (Instant::now() + self.deadlines.idle).min(self.deadlines.total);
         let piece = self.last_call.run_until_cancelled(timeout_at(deadline, self.rest.next())).await;
-        let (permit, mut record) = match piece {
+        let over = match piece {
             Some(Ok(Ok(Some(piece)))) => return Some(Ok(piece)),
-            _ => self.open.take()?,
+            Some(Ok(Ok(None))) => Ok(()),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(_)) => Err(late()),
+            None => Err(stopping()),
         };
-        let error = match piece {
-            Some(Ok(Ok(_))) => {
-                permit.settle(&Outcome::Success { latency: record.elapsed() });
-                record.succeed();
-                return None;
-            }
-            Some(Ok(Err(error))) => error,
-            Some(Err(_)) => late(),
-            None => stopping(),
+        let (permit, mut record) = self.open.take()?;
+        let Err(error) = over else {
+            permit.settle(&Outcome::Success { latency: record.elapsed() });
+            record.succeed();
+            return None;
         };
-        // A gateway that stops is nobody's fault upstream.
-        if piece_blames(&error) {
+        if self.is_upstreams_fault(&error) {
             permit.settle(&Outcome::Failure(error.message.clone()));
         }
         record.fail(&error);
         Some(Err(error))
     }
-}
 
-fn piece_blames(error: &ApiError) -> bool {
-    blames_upstream(error) && error.reason != Some("stopping")
+    /// A total that the client set is no fault of the provider's, and neither is the end of this gateway.
+    fn is_upstreams_fault(&self, error: &ApiError) -> bool {
+        let total_is_over = error.kind == ErrorKind::Timeout && Instant::now() >= self.deadlines.total;
+        blames_upstream(error) && !total_is_over && error.reason != Some("stopping")
+    }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;
