@@ -42,6 +42,8 @@ async fn a_model_in_the_path_needs_none_in_the_body_and_wins_over_one() {
             let reply = gateway.send(Request::post(target, &body).header("api-key", API_KEY)).await;
             assert_eq!(reply.assert_ok().header("x-orchestrator-model"), Some("gpt-4o"), "{target}");
             assert_eq!(a.last().json()["model"], "gpt-4o", "{target}");
+            let sent = String::from_utf8(a.last().body).unwrap();
+            assert_eq!(sent.matches("\"model\"").count(), 1, "{target}: {sent}");
             assert!(!a.last().path.contains("api-version"), "{}", a.last().path);
         }
     }
