@@ -3,6 +3,7 @@
 mod asked;
 mod attempt;
 mod auth;
+mod count;
 mod drive;
 mod models;
 mod operations;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use llm_protocol::{
-    Outbound,
-    ir::{ApiError, ErrorKind},
+    Counting, Outbound,
+    ir::{ApiError, ErrorKind, Losses},
 };
 
 use super::Call;
@@ -28,6 +28,8 @@ pub struct Operation<'a> {
 pub struct Outgoing {
     pub outbound: &'static dyn Outbound,
     pub framing: Framing,
+    /// What the vendor could not be told, beside what its protocol could not say.
+    pub losses: Losses,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -44,14 +46,27 @@ impl Outgoing {
         forwarded: HeaderMap,
     ) -> Result<Self, ApiError> {
         let vendor = call.provider.kind.vendor;
-        let uri = parse(&vendor.generate(call.provider, outbound, call.model, call.stream))?;
-        let mut headers = forwarded;
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let accept = if call.stream { "text/event-stream" } else { "application/json" };
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        introduce(call.provider, &mut headers);
-        let body = vendor.adapt(call, &mut headers, body);
-        Ok(Self { outbound, framing: vendor.framing(outbound), method: Method::POST, uri, headers, body })
+        let uri = address(&vendor.generate(call.provider, outbound, call.model, call.stream))?;
+        let mut headers = headers(call, forwarded);
+        let mut losses = Losses::default();
+        let body = call.provider.fields.add_to(body);
+        let body = vendor.adapt(call, &mut headers, body, &mut losses);
+        Ok(Self { outbound, framing: vendor.framing(outbound), losses, method: Method::POST, uri, headers, body })
+    }
+
+    /// Addresses `body`, which asks for a number of tokens. `None` if the provider does not count; else as [`Outgoing::new`].
+    pub fn count(
+        call: &Call<'_>,
+        outbound: &'static dyn Outbound,
+        counting: &dyn Counting,
+        body: Bytes,
+        forwarded: HeaderMap,
+    ) -> Result<Option<Self>, ApiError> {
+        let vendor = call.provider.kind.vendor;
+        let Some(url) = vendor.count(call.provider, counting, call.model) else { return Ok(None) };
+        let (uri, headers, losses) = (address(&url)?, headers(call, forwarded), Losses::default());
+        let framing = vendor.framing(outbound);
+        Ok(Some(Self { outbound, framing, losses, method: Method::POST, uri, headers, body }))
     }
 
     /// Addresses any other call of an API; `outbound` reads its errors. Fails with 400 if the model cannot stand in a URL.
@@ -67,7 +82,15 @@ impl Outgoing {
         }
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         introduce(call.provider, &mut headers);
-        Ok(Self { outbound, framing: Framing::Sse, method: call.method, uri: parse(&url)?, headers, body: call.body })
+        Ok(Self {
+            outbound,
+            framing: Framing::Sse,
+            losses: Losses::default(),
+            method: call.method,
+            uri: address(&url)?,
+            headers,
+            body: call.body,
+        })
     }
 
     pub fn request(&self) -> Request<Full<Bytes>> {
@@ -79,11 +102,21 @@ impl Outgoing {
     }
 }
 
-fn parse(url: &str) -> Result<Uri, ApiError> {
+fn address(url: &str) -> Result<Uri, ApiError> {
     url.parse().map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "`model` cannot stand in a URL"))
 }
 
-/// Who asks, as whom, and how the answer may come.
+/// The headers of a call in one of the protocols: the client's that mean something to the provider, and how to answer.
+fn headers(call: &Call<'_>, forwarded: HeaderMap) -> HeaderMap {
+    let mut headers = forwarded;
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accept = if call.stream { "text/event-stream" } else { "application/json" };
+    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    introduce(call.provider, &mut headers);
+    headers
+}
+
+/// Who asks, as whom, and how the answer may be packed.
 fn introduce(provider: &Provider, headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers

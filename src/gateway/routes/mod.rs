@@ -1,7 +1,9 @@
 //! Which paths clients call, and what every call goes through before it is handled.
 
 mod chat;
+mod gemini;
 mod hello;
+mod messages;
 mod models;
 mod operations;
 mod stored;
@@ -16,10 +18,11 @@ use axum::{
 use llm_protocol::{
     Inbound,
     ir::{ApiError, ErrorKind},
+    json::Json,
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Arrival, Work, auth, record::Record, tell_attempts};
+use super::{Arrival, Call, Work, auth, count, record::Record, tell_attempts};
 
 use crate::{
     app::App,
@@ -36,7 +39,9 @@ use crate::{
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(chat::router())
+        .merge(gemini::router())
         .merge(hello::router())
+        .merge(messages::router())
         .merge(models::router())
         .merge(operations::router())
         .merge(stored::router())
@@ -52,6 +57,29 @@ const WITH_MODEL: [&str; 3] = ["/engines/{model}", "/v1/engines/{model}", "/open
 fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     let not_text = |_| ApiError::new(ErrorKind::InvalidRequest, "the path of this request must be UTF-8");
     path.map(|Path(text)| text).map_err(|rejection| not_text(rejection).into())
+}
+
+/// A call that asks for a number of tokens; `tell` is the body that tells it.
+pub(super) async fn count(app: &Arc<App>, call: Call, request: Request, tell: fn(u64) -> Json) -> Response<Body> {
+    self::call(app, Counting { call, tell }, request).await
+}
+
+struct Counting {
+    call: Call,
+    tell: fn(u64) -> Json,
+}
+
+impl Work for Counting {
+    fn inbound(&self) -> &'static dyn Inbound {
+        self.call.inbound
+    }
+
+    async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
+        let Arrival { caller, headers, body, .. } = arrival;
+        let counted = count::count(app, &self.call, &caller, &headers, body, record).await?;
+        let body = (self.tell)(counted.tokens).to_string();
+        Ok(counted.into_response(body))
+    }
 }
 
 /// What every call goes through: a record is begun, the caller is identified, the body is read.
