@@ -20,7 +20,9 @@ pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod models;
+pub mod multipart;
 pub mod openai_chat;
+pub mod operations;
 mod roles;
 pub mod splice;
 pub mod sse;
@@ -280,6 +282,11 @@ pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::An
 /// The upstream protocols that this crate speaks.
 pub static OUTBOUND: &[&dyn Outbound] =
     &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini, &bedrock_converse::BedrockConverse];
+
+/// The client's side of `id`, if this crate speaks it.
+pub fn inbound(id: ProtocolId) -> Option<&'static dyn Inbound> {
+    INBOUND.iter().copied().find(|protocol| protocol.id() == id)
+}
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {
