@@ -17,7 +17,9 @@ pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod models;
+mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod splice;
 pub mod sse;
 
@@ -249,7 +251,8 @@ pub trait Passthrough: Send {
 pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
+pub static OUTBOUND: &[&dyn Outbound] =
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {

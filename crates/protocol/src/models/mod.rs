@@ -263,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn models_that_the_chat_protocol_does_not_serve_are_known() {
+        let models = Models::builtin();
+        let only = |name| models.rules(ProtocolId::OpenAiChat, "openai", name).responses_only;
+        let newer =
+            ["gpt-5-codex", "gpt-5.3-codex", "codex-mini-latest", "o1-pro", "openai/o3-pro-2025-06-10", "gpt-5-pro"];
+        let more = ["gpt-5.4-pro", "o3-deep-research", "computer-use-preview", "gpt-5.1-codex-max"];
+        assert!(newer.into_iter().chain(more).all(only));
+        assert!(!["gpt-5", "gpt-5.4", "o3", "gpt-4o", "sonar-deep-research", "x"].into_iter().any(only));
+    }
+
+    #[test]
     fn a_star_stands_for_any_characters() {
         assert!(
             matches("gpt-4o*", "gpt-4o-mini")

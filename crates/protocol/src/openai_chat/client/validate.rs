@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::fields::{boolean, count, must_be, number, object, string};
-use crate::{ir::Malformed, json::Json, openai_chat::wire::Str, splice::Members};
+use crate::{ir::Malformed, json::Json, openai::lenient::Str, splice::Members};
 
 /// The roles that a message may have.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
