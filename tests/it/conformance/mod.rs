@@ -26,6 +26,7 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("doc-vx-partial-args-nested", "the recording lists the pieces of a call, which are one call"),
     ("or-reasoning-49c23", "the recording runs the parts of a summary together"),
     ("or-reasoning-stream-cc93d", "the recording runs the parts of a summary together"),
+    ("openrouter-pdf-91460", "OpenAI itself serves this model in the newer protocol only"),
     ("oc-error-400-b5070", "the recorded request has a second fault, which is refused before it is sent"),
 ];
 
