@@ -158,6 +158,10 @@ impl<'a> Body<'a> {
                 Tool::Custom { name, .. } if !allowed(name) => {}
                 offered => match write(offered) {
                     Ok(tool) => tools.push(tool),
+                    // Agents offer a search of the web with everything they ask, and do without.
+                    Err(_) if matches!(offered, Tool::Hosted { web_search: true, .. }) => {
+                        self.losses.dropped(format!("tools[{at}]"));
+                    }
                     Err(why) => self.losses.refused(format!("tools[{at}]"), why),
                 },
             }
