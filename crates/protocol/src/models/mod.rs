@@ -55,12 +55,15 @@ pub struct ModelRules {
     /// Whether tools that run at the provider and functions go together.
     pub hosted_tools_with_functions: bool,
     /// In OpenAI's chat protocol: the field of an assistant's message in which its earlier reasoning is sent back, such as
-    /// `reasoning_content`. `None` sends none.
+    /// `reasoning_content`; in `reasoning_details` it is a list with signatures. `None` sends none.
     pub reasoning_history: Option<String>,
     /// In OpenAI's chat protocol: which ids of tool calls are taken.
     pub tool_call_ids: ToolCallIds,
     /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
     pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: whether the fields of a [`Hint`](crate::ir::Hint) are taken, which a server that is merely
+    /// compatible may refuse.
+    pub takes_hints: bool,
     /// In OpenAI's protocols: the model is served by the Responses protocol only.
     pub responses_only: bool,
     /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
@@ -94,6 +97,7 @@ impl Default for ModelRules {
             reasoning_history: None,
             tool_call_ids: ToolCallIds::Any,
             thought_signatures: false,
+            takes_hints: false,
             responses_only: false,
             refused_fields: Vec::new(),
         }
@@ -101,6 +105,11 @@ impl Default for ModelRules {
 }
 
 impl ModelRules {
+    /// Whether the field is refused by name.
+    pub fn refuses(&self, field: &str) -> bool {
+        self.refused_fields.iter().any(|refused| refused == field)
+    }
+
     /// The effort nearest to `asked` that the model takes; the weaker of two that are equally near.
     pub fn nearest_effort(&self, asked: Effort) -> Option<Effort> {
         let distance = |effort: &Effort| (*effort as i32 - asked as i32).abs();
@@ -271,6 +280,22 @@ mod tests {
         let more = ["gpt-5.4-pro", "o3-deep-research", "computer-use-preview", "gpt-5.1-codex-max"];
         assert!(newer.into_iter().chain(more).all(only));
         assert!(!["gpt-5", "gpt-5.4", "o3", "gpt-4o", "sonar-deep-research", "x"].into_iter().any(only));
+    }
+
+    #[test]
+    fn a_kind_of_provider_has_rules_for_names_that_nobody_knows() {
+        let rules = |kind: &str, model: &str| Models::builtin().rules(ProtocolId::OpenAiChat, kind, model);
+        assert_eq!(rules("mistral", "mine").tool_call_ids, ToolCallIds::NineAlphanumerics);
+        assert!(rules("mistral", "mine").refuses("stream_options"));
+        for kind in ["deepseek", "moonshot", "zhipu", "zai", "minimax"] {
+            assert_eq!(rules(kind, "mine").reasoning_history.as_deref(), Some("reasoning_content"), "{kind}");
+        }
+        assert_eq!(rules("ollama", "mine").reasoning_history.as_deref(), Some("reasoning"));
+        // It fits requests to its models by itself, and wants reasoning back in one way from all.
+        for model in ["mine", "deepseek/deepseek-r1", "google/gemini-3-pro"] {
+            assert_eq!(rules("openrouter", model).reasoning_history.as_deref(), Some("reasoning_details"), "{model}");
+        }
+        assert_eq!(rules("openai_compatible", "mine").reasoning_history, None);
     }
 
     #[test]

@@ -43,14 +43,18 @@ pub fn encode_request(request: &Request, target: Target<'_>, losses: &mut Losses
     body.user(request.user.as_deref());
     if request.stream {
         body.put("stream", true);
-        body.put("stream_options", Json::object([("include_usage", Json::Bool(true))]));
+        // Who refuses to be asked for the usage sends it unasked.
+        if !target.rules.refuses("stream_options") {
+            body.put("stream_options", Json::object([("include_usage", Json::Bool(true))]));
+        }
     }
-    // `top_logprobs` is refused where `logprobs` was not asked for, and that has been written above.
     body.rest(&request.rest, |body, hint, value| {
-        if hint != Hint::TopLogprobs {
+        // `top_logprobs` is refused where `logprobs` was not asked for, and that has been written above.
+        let taken = body.rules.takes_hints && hint != Hint::TopLogprobs;
+        if taken {
             body.put(hint.as_str(), value.clone());
         }
-        hint != Hint::TopLogprobs
+        taken
     });
     body.finish()
 }
