@@ -21,7 +21,9 @@ pub mod ir;
 pub mod json;
 pub mod models;
 pub mod multipart;
+mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod operations;
 mod roles;
 pub mod splice;
@@ -280,8 +282,13 @@ pub trait Passthrough: Send {
 pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] =
-    &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini, &bedrock_converse::BedrockConverse];
+pub static OUTBOUND: &[&dyn Outbound] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic::Anthropic,
+    &gemini::Gemini,
+    &bedrock_converse::BedrockConverse,
+];
 
 /// The client's side of `id`, if this crate speaks it.
 pub fn inbound(id: ProtocolId) -> Option<&'static dyn Inbound> {

@@ -2,10 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Dialect, Script, canned::openai_chunk};
+use crate::support::{
+    Dialect, Script,
+    canned::{event, openai_chunk, responses_answer},
+};
 
 /// An object by the schema that the scripts ask for.
 pub const STRUCTURED: &str = r#"{"name": "Science fair", "date": "Friday", "participants": ["Alice", "Bob"]}"#;
+
+const PARIS: &str = r#"{"city": "Paris"}"#;
+
+/// A call in OpenAI's newer protocol, as far as its arguments have come.
+fn weather(arguments: &str) -> Value {
+    json!({"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "get_weather", "arguments": arguments})
+}
 
 /// The model calls `get_weather` for Paris.
 pub fn tool_call(dialect: Dialect, streamed: bool) -> Script {
@@ -54,9 +64,7 @@ pub fn tool_call(dialect: Dialect, streamed: bool) -> Script {
                         "usage": {"output_tokens": 7}}),
                     json!({"type": "message_stop"}),
                 ]
-                .map(|event| {
-                    format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("events have types"))
-                }),
+                .map(event),
             );
             Script::sse(&frames)
         }
@@ -65,6 +73,23 @@ pub fn tool_call(dialect: Dialect, streamed: bool) -> Script {
             answer["candidates"][0]["content"]["parts"] =
                 json!([{"functionCall": {"name": "get_weather", "args": {"city": "Paris"}}}]);
             if streamed { Script::sse(&[format!("data: {answer}\r\n\r\n")]) } else { Script::json(200, &answer) }
+        }
+        (Dialect::Responses, false) => Script::json(200, &responses_answer("completed", json!([weather(PARIS)]))),
+        (Dialect::Responses, true) => {
+            let item = weather(PARIS);
+            let delta = |json: &str| json!({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": json});
+            let mut frames = dialect.preamble();
+            frames.extend(
+                [
+                    json!({"type": "response.output_item.added", "output_index": 0, "item": weather("")}),
+                    delta(r#"{"city": "Pa"#),
+                    delta(r#"ris"}"#),
+                    json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+                    json!({"type": "response.completed", "response": responses_answer("completed", json!([item]))}),
+                ]
+                .map(event),
+            );
+            Script::sse(&frames)
         }
     }
 }

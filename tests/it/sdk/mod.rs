@@ -29,7 +29,7 @@ impl World {
         let gemini = Upstream::start("gemini").await;
         let busy = Upstream::start("busy").await;
         let broken = Upstream::start("broken").await;
-        primary.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
+        primary.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o", "gpt-5-codex"]);
         backup.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
         busy.lists(&["busy-model"]).always(Script::error(429, "Rate limit reached"));
         broken.lists(&["broken-model"]).always(Script::error(500, "The server had an error"));
@@ -44,7 +44,7 @@ impl World {
 
     fn upstream(&self, dialect: Dialect) -> &Upstream {
         match dialect {
-            Dialect::OpenAi => &self.primary,
+            Dialect::OpenAi | Dialect::Responses => &self.primary,
             Dialect::Anthropic => &self.anthropic,
             Dialect::Gemini => &self.gemini,
         }
@@ -65,13 +65,11 @@ impl World {
     }
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini];
-
 /// A question of each kind to a provider of each type: whole, streamed, with a tool (whole and streamed), by schema.
 async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
     let world = World::start().await;
     let [chat, tools, schema] = scripts;
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         let (upstream, model) = (world.upstream(dialect), dialect.model());
         world.run(environment, chat, &[model, upstream.name()]).await;
         for streamed in [false, true] {
@@ -132,7 +130,7 @@ async fn the_current_node_sdk_reads_every_providers_answers() {
 async fn the_old_python_sdk_chats_streams_batches_and_falls_back() {
     let Some(environment) = Environment::prepare(&PYTHON_LEGACY).await else { return };
     let world = World::start().await;
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         world.run(&environment, "legacy_chat.py", &[dialect.model(), world.upstream(dialect).name()]).await;
     }
     world.primary.always(Script::error(503, "Overloaded"));

@@ -12,7 +12,7 @@ pub use self::{
 use crate::{
     ir::{ApiError, Usage},
     json::Json,
-    openai_chat::inside_200,
+    openai::error::inside_200,
     splice::Members,
 };
 

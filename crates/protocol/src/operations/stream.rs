@@ -8,7 +8,8 @@ use crate::{
     ErrorContext, Passthrough, Served, StreamDecoder,
     ir::{ApiError, Block, ErrorKind, Event},
     json::Json,
-    openai_chat::{encode_error, inside_200},
+    openai::error::inside_200,
+    openai_chat::encode_error,
     splice::Members,
     sse::{Frame, write_data},
 };

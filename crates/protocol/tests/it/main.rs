@@ -15,3 +15,5 @@ mod gemini_client;
 mod messages_stream;
 #[cfg(test)]
 mod openai_chat;
+#[cfg(test)]
+mod openai_responses;
