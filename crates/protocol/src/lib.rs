@@ -12,12 +12,15 @@
 
 pub mod anthropic;
 mod base64;
+mod fields;
 mod fnv;
 pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod models;
+mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod splice;
 pub mod sse;
 
@@ -246,7 +249,7 @@ pub trait Passthrough: Send {
 }
 
 /// The client protocols that this crate speaks.
-pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat];
+pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses];
 
 /// The upstream protocols that this crate speaks.
 pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];

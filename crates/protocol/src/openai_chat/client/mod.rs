@@ -3,7 +3,6 @@
 mod content;
 mod encoder;
 mod error;
-mod fields;
 mod history;
 mod messages;
 mod passthrough;

@@ -8,8 +8,13 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::fields::{boolean, count, must_be, number, object, string};
-use crate::{ir::Malformed, json::Json, openai_chat::wire::Str, splice::Members};
+use crate::{
+    fields::{boolean, count, must_be, number, object, string},
+    ir::Malformed,
+    json::Json,
+    openai_chat::wire::Str,
+    splice::Members,
+};
 
 /// The roles that a message may have.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
