@@ -2,6 +2,7 @@
 
 mod chat;
 mod models;
+mod responses;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -27,7 +28,7 @@ use crate::{
 
 /// The data plane's routes. Those without `/v1` are for clients that add nothing to their base URL.
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(chat::router()).merge(models::router())
+    OpenApiRouter::new().merge(chat::router()).merge(models::router()).merge(responses::router())
 }
 
 /// What every generating call goes through: a record is begun, the caller is identified, the body is read.

@@ -8,3 +8,6 @@ mod fixtures;
 mod gemini;
 #[cfg(test)]
 mod openai_chat;
+mod openai_responses;
+#[cfg(test)]
+mod responses_grammar;

@@ -12,6 +12,9 @@ mod response;
 mod tools;
 mod validate;
 
+#[cfg(test)]
+mod request_tests;
+
 pub use encoder::Encoder;
 pub use passthrough::Filter;
 pub use request::decode_request;
