@@ -7,9 +7,12 @@ mod auth;
 mod client_faults;
 mod cuts;
 mod failover;
+#[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
+mod grammar;
 mod health;
 mod nonsense;
 mod pages;
+mod responses;
 mod retries;
 mod routing;
 mod streams;

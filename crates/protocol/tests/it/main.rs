@@ -8,6 +8,7 @@ mod fixtures;
 mod gemini;
 #[cfg(test)]
 mod openai_chat;
+#[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
 mod responses_grammar;

@@ -183,6 +183,10 @@ impl Body<'_> {
             match offered {
                 Tool::Function(function) if !allowed(&function.name) => {}
                 Tool::Custom { name, .. } if !allowed(name) => {}
+                // Agents offer a search of the web with everything they ask, and do without.
+                Tool::Hosted { origin, web_search: true, .. } if *origin != ProtocolId::OpenAiChat => {
+                    self.losses.dropped(format!("tools[{at}]"));
+                }
                 Tool::Hosted { origin, .. } if *origin != ProtocolId::OpenAiChat => {
                     let why = "the tool runs at another provider and does not exist at this one";
                     self.losses.refused(format!("tools[{at}]"), why);

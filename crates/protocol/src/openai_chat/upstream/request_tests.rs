@@ -263,6 +263,13 @@ fn no_choice_is_sent_without_tools_and_foreign_tools_are_refused() {
         body.get("tools").is_none() && body.get("tool_choice").is_none() && body.get("parallel_tool_calls").is_none()
     );
     assert_eq!(losses.refusals().count(), 1);
+    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw: Json::Null, web_search: true };
+    let losses = encode(&Request { tools: vec![search], ..Request::default() }, "x").1;
+    assert_eq!(
+        (losses.refusals().count(), losses.paths().as_str()),
+        (0, "tools[0]"),
+        "a search of the web is left out"
+    );
 }
 
 #[test]

@@ -211,9 +211,10 @@ fn tools_of_free_text_and_tools_that_run_at_openai_are_kept_apart() {
     let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "start: /a/"});
     let request = asked(json!({"tools": [
         {"type": "custom", "name": "patch", "description": "d", "format": grammar},
-        {"type": "web_search", "external_web_access": false},
+        {"type": "web_search"},
         {"type": "file_search", "vector_store_ids": ["v"]},
         {"type": "tool_search"},
+        {"type": "web_search", "external_web_access": false},
     ]}));
     let Tool::Custom { format, .. } = &request.tools[0] else { panic!("no custom tool") };
     let format = format.as_ref().unwrap();
@@ -221,7 +222,7 @@ fn tools_of_free_text_and_tools_that_run_at_openai_are_kept_apart() {
     assert_eq!((format.get("type"), format.get("syntax")), (Some(&Json::from("grammar")), None));
     let searches = |tool: &Tool| matches!(tool, Tool::Hosted { web_search: true, .. });
     assert_eq!(request.tools[1..].iter().map(searches).collect::<Vec<_>>(), [true, false]);
-    assert_eq!(rest(&request), ["tools[3]"]);
+    assert_eq!(rest(&request), ["tools[3]", "tools[4]"]);
 }
 
 #[test]

@@ -78,6 +78,10 @@ fn offer(mut value: Json, path: &str, request: &mut Request, names: &mut Names) 
         }
         // What could be searched for is offered already, or comes with the conversation.
         "tool_search" => request.rest.push(Unmapped { path: path.to_owned(), ..Unmapped::default() }),
+        // Nobody else searches what OpenAI keeps of the web.
+        "web_search" if value.get("external_web_access") == Some(&Json::Bool(false)) => {
+            request.rest.push(Unmapped { path: path.to_owned(), ..Unmapped::default() });
+        }
         kind => {
             let web_search = kind.starts_with("web_search");
             request.tools.push(Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw: value, web_search });
