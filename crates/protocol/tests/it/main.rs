@@ -9,6 +9,6 @@ mod gemini;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
-mod openai_responses;
+mod responses_client;
 #[cfg(test)]
 mod responses_grammar;
