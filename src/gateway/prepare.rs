@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use llm_protocol::{
-    Inbound, Outbound, ProtocolId, Target as Aim,
+    Counting, Inbound, Outbound, ProtocolId, Target as Aim,
     ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
     models::{ModelRules, Models},
     outbound,
@@ -23,7 +23,7 @@ pub struct Prepared {
     pub outgoing: Outgoing,
     /// `None` if client and target speak the same protocol, so that bytes pass.
     pub translated: Option<Translated>,
-    /// What the target's protocol could not say.
+    /// What the target could not be told.
     pub losses: Losses,
 }
 
@@ -84,8 +84,17 @@ impl<'a> Source<'a> {
         let mut edits: Vec<Edit> = self.asked.removals.clone();
         edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules: &rules }));
         let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
-        let outgoing = self.address(outbound, target, body, self.forwarded.clone())?;
-        Ok(Prepared { outgoing, translated: None, losses: Losses::default() })
+        let mut losses = Losses::default();
+        for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
+            losses.dropped(field.as_str());
+        }
+        let outgoing = self.address(outbound, target, body, self.forwarded.clone(), &mut losses)?;
+        Ok(Prepared { outgoing, translated: None, losses })
+    }
+
+    /// Whether the client loses something when this field goes. Usage comes from those too who refuse to be asked for it.
+    fn loses(&self, field: &str) -> bool {
+        self.members.get(field).is_some() && field != "stream_options"
     }
 
     fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {
@@ -98,24 +107,65 @@ impl<'a> Source<'a> {
             drafts.push((outbound, body, losses));
         }
         let lost = |losses: &Losses| (losses.refusals().count(), losses.iter().count());
-        let Some((outbound, body, losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
+        let Some((outbound, body, mut losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
             return Err(ApiError::new(ErrorKind::Internal, "the provider speaks no protocol that is spoken here"));
         };
-        self.judge(&losses, &target.provider.name)?;
-        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new())?;
+        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new(), &mut losses)?;
         let custom = CustomCalls::of(&request);
         Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
     }
 
+    /// Whether the target can be asked for the number of a request's tokens.
+    pub fn counts(&self, target: &Target) -> bool {
+        self.counted_in(target).is_some()
+    }
+
+    /// Writes the request for the number of its tokens; `None` where the target does not count.
+    pub fn prepare_count(&mut self, target: &Target) -> Result<Option<Outgoing>, ApiError> {
+        let Some((outbound, counting)) = self.counted_in(target) else { return Ok(None) };
+        let rules = self.rules(outbound.id(), target);
+        let aim = Aim { model: &target.model, rules: &rules };
+        let call = Call { provider: &target.provider, outbound, model: &target.model, stream: false };
+        if outbound.id() == self.inbound.id() {
+            let mut edits: Vec<Edit> = self.asked.removals.clone();
+            edits.extend(counting.adapt(self.members, aim));
+            let body = self.members.edit(&edits);
+            return Outgoing::count(&call, outbound, counting, body.into(), self.forwarded.clone());
+        }
+        // What cannot be said to the target is not counted either.
+        let generating = outbound.encode_request(&*self.canonical()?, aim, &mut Losses::default());
+        let body = counting.request(&generating, &target.model);
+        Outgoing::count(&call, outbound, counting, body.into(), HeaderMap::new())
+    }
+
+    /// In which of its protocols the target counts: the client's own before any other.
+    fn counted_in(&self, target: &Target) -> Option<(&'static dyn Outbound, &'static dyn Counting)> {
+        let mut protocols = target.provider.protocols(&target.model);
+        protocols.sort_by_key(|protocol| *protocol != self.inbound.id());
+        let mut counting = protocols.into_iter().filter_map(|protocol| {
+            let outbound = outbound(protocol)?;
+            Some((outbound, outbound.counting()?))
+        });
+        counting.find(|(_, counting)| {
+            let vendor = target.provider.kind.vendor;
+            vendor.count(&target.provider, *counting, &target.model).is_some()
+        })
+    }
+
+    /// Addresses an encoded request. Fails with 400 if too much of it was lost, here included.
     fn address(
         &self,
         outbound: &'static dyn Outbound,
         target: &Target,
         body: Bytes,
         forwarded: HeaderMap,
+        losses: &mut Losses,
     ) -> Result<Outgoing, ApiError> {
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
-        Outgoing::new(&call, outbound, body, forwarded)
+        let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
+        outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
+        self.judge(losses, &target.provider.name)?;
+        Ok(outgoing)
     }
 
     fn rules(&self, protocol: ProtocolId, target: &Target) -> ModelRules {
@@ -126,7 +176,8 @@ impl<'a> Source<'a> {
         rules
     }
 
-    fn canonical(&mut self) -> Result<Arc<Canonical>, ApiError> {
+    /// The request in no protocol's words. Fails with 400 if it breaks its protocol's rules.
+    pub fn canonical(&mut self) -> Result<Arc<Canonical>, ApiError> {
         if let Some(known) = &self.canonical {
             return Ok(known.clone());
         }

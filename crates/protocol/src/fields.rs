@@ -99,6 +99,15 @@ pub fn take_string(value: &mut Json, key: &str, path: &str) -> Result<Option<Str
     }
 }
 
+/// Takes a member of the object at `path` that is true or false.
+pub fn boolean_in(value: &mut Json, key: &str, path: &str) -> Result<Option<bool>, Malformed> {
+    match take(value, key) {
+        None => Ok(None),
+        Some(Json::Bool(value)) => Ok(Some(value)),
+        Some(_) => Err(must_be(&below(path, key), "true or false")),
+    }
+}
+
 /// Takes a string member that the object at `path` must have; it may not be empty.
 pub fn need_string(value: &mut Json, key: &str, path: &str, what: &str) -> Result<String, Malformed> {
     match take(value, key) {

@@ -7,9 +7,11 @@ mod auth;
 mod client_faults;
 mod cuts;
 mod failover;
+mod gemini;
 #[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
 mod grammar;
 mod health;
+mod messages;
 mod nonsense;
 mod pages;
 mod responses;
