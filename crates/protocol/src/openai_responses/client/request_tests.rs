@@ -1,3 +1,5 @@
+//! What is read of a request, rule by rule.
+
 use serde_json::{Value, json};
 
 use super::decode_request;
@@ -368,7 +370,7 @@ fn calls_of_openais_own_tools_stand_as_calls_and_messages_between_agents_as_text
         {"type": "apply_patch_call_output", "call_id": "c2", "status": "failed", "output": "no"},
         {"type": "computer_call", "call_id": "c3", "action": {"type": "screenshot"}},
         {"type": "computer_call_output", "call_id": "c3", "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64,AAAA"}},
-        {"type": "agent_message", "author": "/root", "recipient": "/root/b", "content": [{"type": "input_text", "text": "go on"}]},
+        {"type": "agent_message", "author": "planner", "recipient": "tester", "content": [{"type": "input_text", "text": "go on"}]},
         {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "UklGRg=="},
     ]));
     let expected = call("c1", "shell", r#"{"action":{"commands":["ls"]}}"#);
@@ -378,7 +380,7 @@ fn calls_of_openais_own_tools_stand_as_calls_and_messages_between_agents_as_text
     assert!(matches!(&request.messages[3].parts[..], [Part::ToolResult(ToolResult { is_error: true, .. })]));
     let Part::ToolResult(seen) = &request.messages[5].parts[0] else { panic!("no result") };
     assert!(matches!(&seen.content[..], [Part::Media(_)]));
-    assert_eq!(request.messages[6].parts, [Part::text("[Message from /root to /root/b]"), Part::text("go on")]);
+    assert_eq!(request.messages[6].parts, [Part::text("[Message from planner to tester]"), Part::text("go on")]);
     let Part::Media(picture) = &request.messages[7].parts[0] else { panic!("no picture") };
     assert_eq!(picture.mime.as_deref(), Some("image/webp"));
 }
