@@ -1,14 +1,14 @@
 //! The data plane: what happens to a client's request between its arrival and its last byte.
 
 mod asked;
-mod attempt;
+pub mod attempt;
 mod auth;
 mod models;
 mod prepare;
 mod record;
 mod relay;
 mod routes;
-mod stream;
+pub mod stream;
 mod turns;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +36,7 @@ use self::{
 use crate::{
     app::App,
     catalog::Caller,
+    fidelity::Fidelity,
     health::{Outcome, Permit, RetryPermit},
     limits::Subject,
     routing::{self, Target},
@@ -96,8 +97,9 @@ pub async fn handle(
 
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
-    let (forwarded, strict) = (forwarded(call.inbound, headers), caller.strict || asked.strict);
-    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, strict);
+    let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
+    let forwarded = forwarded(call.inbound, headers);
+    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, &asked, plan, &mut source, record).await?;
     Ok(answer(app, call.inbound, &asked, won, record))
 }
@@ -176,10 +178,11 @@ async fn drive(
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
         let prepared = match source.prepare(&target) {
             Ok(prepared) => prepared,
-            Err(error) if error.kind == ErrorKind::Internal => return Err(error),
-            Err(error) => {
+            Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(unsaid.error),
+            Err(unsaid) => {
                 // What this target cannot be told another may understand.
-                failures.unsaid.get_or_insert(error);
+                record.refused(&unsaid);
+                failures.unsaid.get_or_insert(unsaid.error);
                 turns.skip(at);
                 continue;
             }
@@ -191,7 +194,7 @@ async fn drive(
         let (until, own) = attempt_deadline(asked, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
             Ok(()) => {
-                record.attempt(&target);
+                record.attempt(&target, prepared.outgoing.outbound.id());
                 attempt::send(&app.upstream, &target.provider, &prepared.outgoing, asked.stream, routing, until).await
             }
             Err(error) => Err(error),
@@ -350,8 +353,10 @@ fn answer(app: &App, inbound: &'static dyn Inbound, asked: &Asked, won: Won, rec
 fn served_headers(target: &Target, attempts: i64, losses: &Losses) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     tell_attempts(&mut headers, &target.provider.name, &target.model, attempts);
-    if !losses.is_empty() {
-        tell(&mut headers, "x-orchestrator-dropped", &losses.paths());
+    let receipts =
+        [("x-orchestrator-dropped", losses.left_out()), ("x-orchestrator-approximated", losses.approximations())];
+    for (name, paths) in receipts.iter().filter(|(_, paths)| !paths.is_empty()) {
+        tell(&mut headers, name, paths);
     }
     headers
 }

@@ -6,13 +6,14 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use llm_protocol::{
     Inbound, Outbound, ProtocolId, Target as Aim,
-    ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
+    ir::{ApiError, CustomCalls, ErrorKind, Losses, Malformed, Request as Canonical},
     models::{ModelRules, Models},
     outbound,
     splice::{Edit, Members},
 };
 
 use crate::{
+    fidelity::Fidelity,
     gateway::asked::Asked,
     providers::{Call, Outgoing},
     routing::Target,
@@ -25,6 +26,25 @@ pub struct Prepared {
     pub translated: Option<Translated>,
     /// What the target's protocol could not say.
     pub losses: Losses,
+}
+
+/// Why a target cannot be asked.
+pub struct Unsaid {
+    pub error: ApiError,
+    /// What it would have been asked in, and what it cannot be told so; `None` where something else was wrong.
+    pub untold: Option<Box<(ProtocolId, Losses)>>,
+}
+
+impl From<ApiError> for Unsaid {
+    fn from(error: ApiError) -> Self {
+        Self { error, untold: None }
+    }
+}
+
+impl From<Malformed> for Unsaid {
+    fn from(malformed: Malformed) -> Self {
+        ApiError::from(malformed).into()
+    }
 }
 
 /// A request that was put into other words.
@@ -43,8 +63,7 @@ pub struct Source<'a> {
     pub models: &'a Models,
     /// The client's headers that mean something to an upstream of the same protocol.
     pub forwarded: HeaderMap,
-    /// Refuse rather than lose.
-    pub strict: bool,
+    pub fidelity: Fidelity,
     canonical: Option<Arc<Canonical>>,
 }
 
@@ -56,17 +75,17 @@ impl<'a> Source<'a> {
         body: &'a Bytes,
         models: &'a Models,
         forwarded: HeaderMap,
-        strict: bool,
+        fidelity: Fidelity,
     ) -> Self {
-        Self { inbound, asked, members, body, models, forwarded, strict, canonical: None }
+        Self { inbound, asked, members, body, models, forwarded, fidelity, canonical: None }
     }
 
     /// Writes the request for one target, in the client's own protocol if the target speaks it, else in the one that loses
     /// least. Fails with 400 if the target cannot be told all that matters.
-    pub fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
-        let protocols = target.provider.protocols(&target.model);
+    pub fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
+        let protocols = target.provider.protocols_for(&target.model, self.asked.wish.needs);
         match protocols.iter().find(|protocol| **protocol == self.inbound.id()) {
-            Some(same) if !self.only_elsewhere(*same, &protocols, target) => self.pass(*same, target),
+            Some(same) if !self.only_elsewhere(*same, &protocols, target) => Ok(self.pass(*same, target)?),
             _ => self.translate(&protocols, target),
         }
     }
@@ -88,7 +107,7 @@ impl<'a> Source<'a> {
         Ok(Prepared { outgoing, translated: None, losses: Losses::default() })
     }
 
-    fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {
+    fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, Unsaid> {
         let request = self.canonical()?;
         let mut drafts = Vec::with_capacity(protocols.len());
         for protocol in protocols.iter().filter(|protocol| !self.only_elsewhere(**protocol, protocols, target)) {
@@ -97,11 +116,14 @@ impl<'a> Source<'a> {
             let body = outbound.encode_request(&request, Aim { model: &target.model, rules: &rules }, &mut losses);
             drafts.push((outbound, body, losses));
         }
-        let lost = |losses: &Losses| (losses.refusals().count(), losses.iter().count());
+        let lost = |losses: &Losses| (losses.impossible().count(), losses.refusals().count(), losses.iter().count());
         let Some((outbound, body, losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
-            return Err(ApiError::new(ErrorKind::Internal, "the provider speaks no protocol that is spoken here"));
+            let message = "the provider speaks no protocol that is spoken here";
+            return Err(ApiError::new(ErrorKind::Internal, message).into());
         };
-        self.judge(&losses, &target.provider.name)?;
+        if let Err(error) = self.fidelity.judge(&losses, &target.provider.name) {
+            return Err(Unsaid { error, untold: Some(Box::new((outbound.id(), losses))) });
+        }
         let outgoing = self.address(outbound, target, body.into(), HeaderMap::new())?;
         let custom = CustomCalls::of(&request);
         Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
@@ -134,21 +156,6 @@ impl<'a> Source<'a> {
         request.model.clone_from(&self.asked.wish.model);
         request.stream = self.asked.stream;
         Ok(self.canonical.insert(Arc::new(request)).clone())
-    }
-
-    fn judge(&self, losses: &Losses, provider: &str) -> Result<(), ApiError> {
-        let refused: Vec<String> = losses.refusals().map(|(path, why)| format!("`{path}` ({why})")).collect();
-        let (first, message) = if !refused.is_empty() {
-            let named = refused.join(", ");
-            (losses.refusals().next().map(|(path, _)| path), format!("provider `{provider}` cannot take {named}"))
-        } else if self.strict && !losses.is_empty() {
-            let named = losses.paths();
-            let first = losses.iter().next().map(|loss| loss.path.as_str());
-            (first, format!("strict: provider `{provider}` cannot take {named} as asked"))
-        } else {
-            return Ok(());
-        };
-        Err(ApiError { param: first.map(str::to_owned), ..ApiError::new(ErrorKind::InvalidRequest, message) })
     }
 }
 

@@ -59,6 +59,8 @@ pub async fn provider(store: &Store, name: &str) -> Provider {
         metadata: None,
         listed_models: None,
         listed_at: None,
+        capabilities: None,
+        examined_at: None,
         created_at: 1000,
         updated_at: 1000,
     }
