@@ -8,3 +8,5 @@ mod fixtures;
 mod gemini;
 #[cfg(test)]
 mod openai_chat;
+#[cfg(test)]
+mod properties;
