@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::http::HeaderMap;
 use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -15,9 +16,10 @@ use crate::{
     health::{Health, ProviderHealth},
     limits::Subject,
     pricing::Price,
-    providers::{self, Kind},
+    providers::{self, Kind, Options, extras},
     secret::{self, KeyHash, MasterKey},
     store::{self, Snapshot},
+    upstream::Proxy,
 };
 
 /// One moment's configuration.
@@ -46,6 +48,14 @@ pub struct Provider {
     /// With its version segment, without a trailing slash.
     pub base_url: String,
     pub key: Option<SecretString>,
+    /// Settings of its kind.
+    pub options: Options,
+    /// What every request carries besides.
+    pub headers: HeaderMap,
+    /// What every generating body says unless the client said it.
+    pub fields: extras::Fields,
+    /// What it is reached through.
+    pub proxy: Option<Proxy>,
     /// Higher is preferred, as strict tiers.
     pub priority: i64,
     /// Share within the tier; 0 is asked only when nothing else is left.
@@ -121,13 +131,17 @@ impl Caller {
     }
 }
 
+/// What an added header holds may be a secret if it is at least so long.
+const SECRET: usize = 8;
+
 impl Provider {
-    /// The same error without the provider's key, should the provider have repeated it.
+    /// The same error without the provider's secrets, should the provider have repeated one.
     pub fn conceal(&self, mut error: ApiError) -> ApiError {
-        if let Some(key) = &self.key {
-            error.message = secret::conceal(&error.message, key);
+        let added = self.headers.values().filter_map(|value| value.to_str().ok()).filter(|value| value.len() >= SECRET);
+        for key in self.key.iter().cloned().chain(added.map(SecretString::from)) {
+            error.message = secret::conceal(&error.message, &key);
             if let Some(raw) = &mut error.raw {
-                raw.body = secret::conceal(&raw.body, key);
+                raw.body = secret::conceal(&raw.body, &key);
             }
         }
         error
@@ -140,7 +154,9 @@ impl Provider {
 
     /// Whether its own list, or its type where there is no list, says that it serves a model.
     pub fn is_known_for(&self, model: &str) -> bool {
-        !self.associated && self.listed.as_ref().map_or_else(|| self.kind.knows(model), |listed| listed.contains(model))
+        let listed = self.listed.as_ref().map(|listed| listed.contains(model));
+        let guessed = || self.kind.knows(model);
+        !self.associated && listed.map_or_else(guessed, |listed| listed || (!self.kind.vendor.lists_all() && guessed()))
     }
 
     /// Whether nothing is known about its models, so that it may serve any.
@@ -276,19 +292,39 @@ pub fn provider(
                 .into()
         }
     };
-    let key = match &row.api_key {
-        None => None,
-        Some(sealed) => Some(master_key.open(row.id, sealed).map_err(
-            |_| "its key was sealed with another master key: restore MASTER_KEY or the key file, or set the key anew",
-        )?),
+    let open = |what: &str, sealed: &Option<String>| match sealed.as_ref().map(|sealed| master_key.open(row.id, sealed))
+    {
+        None => Ok(None),
+        Some(Ok(secret)) => Ok(Some(secret)),
+        Some(Err(_)) => Err(format!(
+            "its {what} was sealed with another master key: restore MASTER_KEY or the key file, or set it anew"
+        )),
     };
+    let key = open("key", &row.api_key)?;
+    let headers = match open("extra_headers", &row.extra_headers)? {
+        None => HeaderMap::new(),
+        Some(text) => {
+            let given = serde_json::from_str(text.expose_secret()).map_err(|_| "its extra_headers cannot be read")?;
+            extras::headers(&given, key.is_some())?
+        }
+    };
+    let proxy = match open("proxy", &row.proxy)? {
+        None => None,
+        Some(text) => Some(Proxy::parse(text.expose_secret()).map_err(|problem| format!("its proxy {problem}"))?),
+    };
+    let options = row.options.clone().unwrap_or_default();
+    let address = row.base_url.clone().or_else(|| kind.vendor.address(&options));
     Ok(Provider {
         id: row.id,
         name: row.name.as_str().into(),
         kind,
         protocols,
-        base_url: kind.base(row.base_url.as_deref()).ok_or("it has no base_url")?,
+        base_url: kind.base(address.as_deref()).ok_or("it has no base_url")?,
         key,
+        options,
+        headers,
+        fields: row.extra_body.as_ref().map(extras::Fields::read).transpose()?.unwrap_or_default(),
+        proxy,
         priority: row.priority,
         weight: row.weight,
         timeout: Duration::from_secs(row.timeout.max(1).unsigned_abs()),

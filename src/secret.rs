@@ -196,8 +196,13 @@ pub fn generate(prefix: &str) -> SecretString {
     SecretString::from(key)
 }
 
-/// What may be shown of a key: `sk-…a1b2`, or only `…` where four letters would say too much.
+/// What may be shown of a key: `sk-…a1b2`, or only `…` where four letters would say too much. Of an object of credentials
+/// it is the name that they are known by.
 pub fn mask(key: &str) -> String {
+    if let Some(credentials) = credentials(key) {
+        let name = IDENTITIES.iter().find_map(|name| credentials.get(*name)?.as_str());
+        return format!("…{}", name.unwrap_or_default());
+    }
     let length = key.chars().count();
     if length < 16 {
         return "…".to_owned();
@@ -207,11 +212,26 @@ pub fn mask(key: &str) -> String {
     format!("{scheme}…{tail}")
 }
 
+/// Members of credentials that are no secret and say whose they are.
+const IDENTITIES: [&str; 3] = ["client_email", "client_id", "access_key_id"];
+
+/// Members of credentials that are secret.
+const SECRETS: [&str; 5] = ["client_secret", "refresh_token", "private_key", "secret_access_key", "session_token"];
+
+/// A key that is a JSON object of credentials.
+pub fn credentials(key: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    key.starts_with('{').then(|| serde_json::from_str(key).ok()).flatten()
+}
+
 /// `text` with the mask in the place of the key: providers repeat keys that they refuse.
 pub fn conceal(text: &str, key: &SecretString) -> String {
-    match key.expose_secret() {
-        "" => text.to_owned(),
-        key => text.replace(key, &mask(key)),
+    let hide = |text: String, secret: &str| if secret.is_empty() { text } else { text.replace(secret, &mask(secret)) };
+    match credentials(key.expose_secret()) {
+        None => hide(text.to_owned(), key.expose_secret()),
+        Some(credentials) => {
+            let secrets = SECRETS.iter().filter_map(|name| credentials.get(*name)?.as_str());
+            secrets.fold(text.to_owned(), hide)
+        }
     }
 }
 
@@ -296,6 +316,14 @@ mod tests {
         assert_eq!(conceal("bad key sk-0123456789a1b2.", &key), "bad key sk-…a1b2.");
         assert_eq!(conceal("nothing here", &key), "nothing here");
         assert_eq!(conceal("nothing here", &SecretString::from("")), "nothing here");
+    }
+
+    #[test]
+    fn of_credentials_their_name_is_shown_and_their_secret_is_not() {
+        let key = r#"{"tenant_id":"t","client_id":"app-1","client_secret":"very-secret-words"}"#;
+        assert_eq!(mask(key), "…app-1");
+        assert_eq!(mask(r#"{"a":1}"#), "…");
+        assert_eq!(conceal("bad very-secret-words for app-1", &SecretString::from(key)), "bad very-…ords for app-1");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Prepared {
     pub outgoing: Outgoing,
     /// `None` if client and target speak the same protocol, so that bytes pass.
     pub translated: Option<Translated>,
-    /// What the target's protocol could not say.
+    /// What the target could not be told.
     pub losses: Losses,
 }
 
@@ -84,8 +84,17 @@ impl<'a> Source<'a> {
         let mut edits: Vec<Edit> = self.asked.removals.clone();
         edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules: &rules }));
         let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
-        let outgoing = self.address(outbound, target, body, self.forwarded.clone())?;
-        Ok(Prepared { outgoing, translated: None, losses: Losses::default() })
+        let mut losses = Losses::default();
+        for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
+            losses.dropped(field.as_str());
+        }
+        let outgoing = self.address(outbound, target, body, self.forwarded.clone(), &mut losses)?;
+        Ok(Prepared { outgoing, translated: None, losses })
+    }
+
+    /// Whether the client loses something when this field goes. Usage comes from those too who refuse to be asked for it.
+    fn loses(&self, field: &str) -> bool {
+        self.members.get(field).is_some() && field != "stream_options"
     }
 
     fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {
@@ -98,11 +107,10 @@ impl<'a> Source<'a> {
             drafts.push((outbound, body, losses));
         }
         let lost = |losses: &Losses| (losses.refusals().count(), losses.iter().count());
-        let Some((outbound, body, losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
+        let Some((outbound, body, mut losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
             return Err(ApiError::new(ErrorKind::Internal, "the provider speaks no protocol that is spoken here"));
         };
-        self.judge(&losses, &target.provider.name)?;
-        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new())?;
+        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new(), &mut losses)?;
         let custom = CustomCalls::of(&request);
         Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
     }
@@ -144,15 +152,20 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// Addresses an encoded request. Fails with 400 if too much of it was lost, here included.
     fn address(
         &self,
         outbound: &'static dyn Outbound,
         target: &Target,
         body: Bytes,
         forwarded: HeaderMap,
+        losses: &mut Losses,
     ) -> Result<Outgoing, ApiError> {
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
-        Outgoing::new(&call, outbound, body, forwarded)
+        let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
+        outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
+        self.judge(losses, &target.provider.name)?;
+        Ok(outgoing)
     }
 
     fn rules(&self, protocol: ProtocolId, target: &Target) -> ModelRules {

@@ -167,8 +167,8 @@ struct Listing {
     /// OpenAI's and Anthropic's.
     #[serde(default)]
     data: Option<Vec<Listed>>,
-    /// Gemini's.
-    #[serde(default)]
+    /// Gemini's; Vertex names the same thing otherwise.
+    #[serde(default, alias = "publisherModels")]
     models: Option<Vec<Listed>>,
     #[serde(default, rename = "nextPageToken")]
     next_page_token: Option<String>,
@@ -226,7 +226,7 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
         listing.data.or(listing.models).ok_or_else(|| malformed("the provider's list of models is no list"))?;
     let name = |model: Listed| {
         let name = model.id.or(model.name)?;
-        Some(if gemini { name.strip_prefix("models/").unwrap_or(&name).to_owned() } else { name })
+        Some(if gemini { name.rsplit_once("models/").map_or(&*name, |(_, name)| name).to_owned() } else { name })
     };
     let next = listing.next_page_token.filter(|token| !token.is_empty());
     let next = next.or(listing.last_id.filter(|_| listing.has_more == Some(true)));

@@ -2,22 +2,28 @@
 //!
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
+mod azure;
+mod claude_elsewhere;
 mod compatible;
+pub mod extras;
+mod google;
 mod outgoing;
+mod token;
 mod vendor;
+mod vertex;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
-    http::{Request, Response},
+    http::{Request, Response, StatusCode},
 };
 use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 
 use self::vendor::Key;
 pub use self::{
     outgoing::Outgoing,
-    vendor::{Call, Vendor},
+    vendor::{Call, Fault, Options, Vendor},
 };
 use crate::{catalog::Provider, upstream::Client};
 
@@ -70,7 +76,30 @@ const GEMINI: Kind = Kind {
     known_models: &["gemini-*", "gemma-*"],
 };
 
-static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI];
+const AZURE: Kind = Kind {
+    name: "azure",
+    speaks: &[(ProtocolId::OpenAiChat, ANY), (ProtocolId::OpenAiResponses, ANY)],
+    base_url: None,
+    version: "",
+    vendor: &azure::Azure,
+    // Names of deployments are the operator's own.
+    known_models: &[],
+};
+
+const VERTEX: Kind = Kind {
+    name: "vertex",
+    speaks: &[
+        (ProtocolId::Gemini, &["gemini*"]),
+        (ProtocolId::Anthropic, &["claude*"]),
+        (ProtocolId::OpenAiChat, &["*/*"]),
+    ],
+    base_url: Some("https://aiplatform.googleapis.com/v1"),
+    version: "v1",
+    vendor: &vertex::Vertex,
+    known_models: &["gemini-*", "claude-*", "*/*"],
+};
+
+static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX];
 
 /// Every kind there is, the native ones first.
 pub fn all() -> impl Iterator<Item = &'static Kind> {
@@ -82,16 +111,24 @@ pub fn find(name: &str) -> Option<&'static Kind> {
     all().find(|kind| kind.name == name)
 }
 
-/// Sends a request to a provider, as whom the provider wants it. The caller sets the deadline.
+/// Sends a request to a provider, the way and as whom the operator and the provider want it. The caller sets the deadline.
 pub async fn send(
     client: &Client,
     provider: &Provider,
     mut request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, ApiError> {
-    if let Some(proof) = provider.kind.vendor.authorize(provider, client, &mut request) {
+    let (client, vendor) = (client.via(provider.proxy.as_ref()), provider.kind.vendor);
+    for (name, value) in &provider.headers {
+        request.headers_mut().insert(name, value.clone());
+    }
+    if let Some(proof) = vendor.authorize(provider, &client, &mut request) {
         proof.await?;
     }
-    client.send(request).await
+    let answer = client.send(request).await?;
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        vendor.refused(provider);
+    }
+    Ok(answer)
 }
 
 impl Kind {

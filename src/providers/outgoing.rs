@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use llm_protocol::{
     Counting, Outbound,
-    ir::{ApiError, ErrorKind},
+    ir::{ApiError, ErrorKind, Losses},
 };
 
 use super::Call;
@@ -15,6 +15,8 @@ use crate::upstream::Framing;
 pub struct Outgoing {
     pub outbound: &'static dyn Outbound,
     pub framing: Framing,
+    /// What the vendor could not be told, beside what its protocol could not say.
+    pub losses: Losses,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -32,8 +34,10 @@ impl Outgoing {
         let vendor = call.provider.kind.vendor;
         let uri = address(&vendor.generate(call.provider, outbound, call.model, call.stream))?;
         let mut headers = headers(call, forwarded);
-        let body = vendor.adapt(call, &mut headers, body);
-        Ok(Self { outbound, framing: vendor.framing(outbound), uri, headers, body })
+        let mut losses = Losses::default();
+        let body = call.provider.fields.add_to(body);
+        let body = vendor.adapt(call, &mut headers, body, &mut losses);
+        Ok(Self { outbound, framing: vendor.framing(outbound), losses, uri, headers, body })
     }
 
     /// Addresses `body`, which asks for a number of tokens. `None` if the provider does not count; else as [`Outgoing::new`].
@@ -47,7 +51,8 @@ impl Outgoing {
         let vendor = call.provider.kind.vendor;
         let Some(url) = vendor.count(call.provider, counting, call.model) else { return Ok(None) };
         let (uri, headers) = (address(&url)?, headers(call, forwarded));
-        Ok(Some(Self { outbound, framing: vendor.framing(outbound), uri, headers, body }))
+        let losses = Losses::default();
+        Ok(Some(Self { outbound, framing: vendor.framing(outbound), losses, uri, headers, body }))
     }
 
     pub fn request(&self) -> Request<Full<Bytes>> {

@@ -4,8 +4,12 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
-use hyper::http::{HeaderMap, HeaderValue, Request, header};
-use llm_protocol::{Counting, Outbound, ir::ApiError};
+use hyper::http::{HeaderMap, HeaderValue, Request, header, header::HeaderName};
+use llm_protocol::{
+    Counting, Outbound,
+    ir::{ApiError, Losses},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -15,6 +19,26 @@ use crate::{
 
 /// One way to reach providers. What is said of nothing else holds for all but the few that sign or have paths of their own.
 pub trait Vendor: std::fmt::Debug + Sync {
+    /// Where it is, if that follows from the options. `None` leaves it to the kind.
+    fn address(&self, _options: &Options) -> Option<String> {
+        None
+    }
+
+    /// Whether a key may be a JSON object of credentials.
+    fn takes_credentials(&self) -> bool {
+        false
+    }
+
+    /// Checks what an operator set. The error is the field and what is wrong with it.
+    fn check(&self, _options: &Options, _key: Option<&SecretString>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Whether the list of models that it gives is the whole of what it serves.
+    fn lists_all(&self) -> bool {
+        true
+    }
+
     /// The address of the generating call.
     fn generate(&self, provider: &Provider, outbound: &dyn Outbound, model: &str, stream: bool) -> String {
         format!("{}{}", provider.base_url, outbound.endpoint(model, stream))
@@ -30,8 +54,9 @@ pub trait Vendor: std::fmt::Debug + Sync {
         format!("{}{path}", provider.base_url)
     }
 
-    /// Makes an encoded request of the generating call fit: fields and headers that only this vendor wants.
-    fn adapt(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes) -> Bytes {
+    /// Makes an encoded request of the generating call fit: fields and headers that only this vendor wants. What it cannot be
+    /// told goes into `losses`.
+    fn adapt(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes, _losses: &mut Losses) -> Bytes {
         body
     }
 
@@ -53,6 +78,53 @@ pub trait Vendor: std::fmt::Debug + Sync {
     ) -> Option<BoxFuture<'a, Result<(), ApiError>>> {
         None
     }
+
+    /// The provider refused the proof: whatever of it is kept is not used again.
+    fn refused(&self, _provider: &Provider) {}
+}
+
+/// An operator's settings that are no secrets, by name.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
+/// A field of a provider and what is wrong with it, in a sentence that names it.
+pub type Fault = (&'static str, String);
+
+/// Refuses options that are none of `known`, and those that are no text.
+pub fn only_texts(options: &Options, known: &[&str]) -> Result<(), Fault> {
+    for (name, value) in options {
+        if !known.contains(&name.as_str()) {
+            return Err(("options", format!("`options` may hold {}, not `{name}`", known.join(", "))));
+        }
+        if !value.as_str().is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(("options", format!("`options.{name}` must be a string of visible ASCII characters")));
+        }
+    }
+    Ok(())
+}
+
+/// An option that is text.
+pub fn text<'a>(options: &'a Options, name: &str) -> Option<&'a str> {
+    options.get(name)?.as_str()
+}
+
+/// `text` as one segment of a path, percent-encoded where need be.
+pub fn segment(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// Puts a secret into a header, in the place of whatever stands there.
+pub fn set_secret(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // A key that cannot stand in a header was refused when it was configured.
+    if let Ok(mut value) = HeaderValue::from_str(value) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}
+
+/// Puts a token into `Authorization`.
+pub fn set_bearer(headers: &mut HeaderMap, token: &SecretString) {
+    set_secret(headers, header::AUTHORIZATION, &format!("Bearer {}", token.expose_secret()));
 }
 
 /// The generating call that a body is for.
@@ -65,6 +137,9 @@ pub struct Call<'a> {
     pub stream: bool,
 }
 
+/// Where Google's APIs want a key: a header, since a key in a URL ends up in logs.
+pub const GOOGLE_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+
 /// A key in a header, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -72,7 +147,7 @@ pub enum Key {
     Bearer,
     /// `x-api-key`, and the API version that goes with it.
     Anthropic,
-    /// `x-goog-api-key`: a header, since a key in a URL ends up in logs.
+    /// [`GOOGLE_KEY`].
     Google,
 }
 
@@ -82,15 +157,10 @@ impl Vendor for Key {
             headers.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
         }
         let Some(key) = key else { return };
-        let (name, value) = match self {
-            Self::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-            Self::Anthropic => (header::HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
-            Self::Google => (header::HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
-        };
-        // A key that cannot stand in a header was refused when it was configured.
-        if let Ok(mut value) = HeaderValue::from_str(&value) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
+        match self {
+            Self::Bearer => set_bearer(headers, key),
+            Self::Anthropic => set_secret(headers, HeaderName::from_static("x-api-key"), key.expose_secret()),
+            Self::Google => set_secret(headers, GOOGLE_KEY, key.expose_secret()),
         }
     }
 }

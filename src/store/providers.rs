@@ -33,6 +33,14 @@ pub struct Provider {
     /// What it speaks, if not what its kind does.
     pub protocols: Option<Vec<String>>,
     pub metadata: Option<Map<String, Value>>,
+    /// Settings of its kind that are no secrets, such as a region.
+    pub options: Option<Map<String, Value>>,
+    /// Headers that go with every request: a JSON object, sealed as `api_key` is.
+    pub extra_headers: Option<String>,
+    /// Fields for every generating body that the client did not set.
+    pub extra_body: Option<Map<String, Value>>,
+    /// The URL of the proxy it is reached through, sealed as `api_key` is.
+    pub proxy: Option<String>,
     /// What it last said that it serves; not written by [`Store::edit_provider`].
     pub listed_models: Option<Vec<String>>,
     /// When it said so.
@@ -58,6 +66,10 @@ impl Provider {
             rate_limit: None,
             protocols: None,
             metadata: None,
+            options: None,
+            extra_headers: None,
+            extra_body: None,
+            proxy: None,
             listed_models: None,
             listed_at: None,
             created_at: now,
@@ -80,6 +92,10 @@ from_row!(Provider, |row| Self {
     rate_limit: row.int_if_any("rate_limit")?,
     protocols: row.json_if_any("protocols")?,
     metadata: row.json_if_any("metadata")?,
+    options: row.json_if_any("options")?,
+    extra_headers: row.text_if_any("extra_headers")?,
+    extra_body: row.json_if_any("extra_body")?,
+    proxy: row.text_if_any("proxy")?,
     listed_models: row.json_if_any("listed_models")?,
     listed_at: row.int_if_any("listed_at")?,
     created_at: row.int("created_at")?,
@@ -103,6 +119,10 @@ macro_rules! bind {
             .bind($provider.rate_limit)
             .bind($provider.protocols.as_ref().map(json))
             .bind($provider.metadata.as_ref().map(json))
+            .bind($provider.options.as_ref().map(json))
+            .bind(&$provider.extra_headers)
+            .bind($provider.extra_body.as_ref().map(json))
+            .bind(&$provider.proxy)
             .bind($provider.updated_at)
     };
 }
@@ -122,8 +142,9 @@ impl Store {
     /// Adds a provider whose id came from [`Store::new_id`].
     pub async fn insert_provider(&self, provider: &Provider) -> Result<(), StoreError> {
         let sql = "insert into provider (id, name, type, base_url, api_key, enabled, priority, weight, timeout, \
-                   max_retries, rate_limit, protocols, metadata, updated_at, created_at) \
-                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                   max_retries, rate_limit, protocols, metadata, options, extra_headers, extra_body, proxy, updated_at, \
+                   created_at) \
+                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
         db::writing!(self, pool => async {
             bind!(sqlx::query(sql), provider).bind(provider.created_at).execute(pool).await.map(|_| ())
         })
@@ -151,7 +172,8 @@ impl Store {
     async fn replace_provider(&self, provider: &Provider, seen: i64) -> Result<bool, StoreError> {
         let sql = "update provider set name = $2, type = $3, base_url = $4, api_key = $5, enabled = $6, priority = $7, \
                    weight = $8, timeout = $9, max_retries = $10, rate_limit = $11, protocols = $12, metadata = $13, \
-                   updated_at = $14 where id = $1 and updated_at = $15";
+                   options = $14, extra_headers = $15, extra_body = $16, proxy = $17, updated_at = $18 \
+                   where id = $1 and updated_at = $19";
         let rows = db::writing!(self, pool => async {
             bind!(sqlx::query(sql), provider).bind(seen).execute(pool).await.map(|done| done.rows_affected())
         })?;

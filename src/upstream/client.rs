@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -33,6 +33,9 @@ use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::Instant;
 use tower::Service;
 
+use super::proxy::{ByProxy, Proxy, Route};
+use crate::secret::KeyHash;
+
 /// What the client is built with.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -42,10 +45,28 @@ pub struct ClientConfig {
     pub extra_roots: Vec<rustls_pki_types::CertificateDer<'static>>,
 }
 
+/// Sends requests, straight or through one proxy. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: legacy::Client<Deadline<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    inner: Pool,
+    direct: Pool,
+    shared: Arc<Shared>,
 }
+
+type Pool = legacy::Client<Deadline<HttpsConnector<Route>>, Full<Bytes>>;
+
+/// What all clients have in common: how they connect, and the connections through each proxy.
+#[derive(Debug)]
+struct Shared {
+    plain: HttpConnector,
+    tls: Arc<rustls::ClientConfig>,
+    connect_timeout: Duration,
+    /// By proxy, the one used last at the end.
+    proxied: Mutex<Vec<(KeyHash, Pool)>>,
+}
+
+/// So many proxies keep their connections; of more, the one that was not used for longest loses its idle ones.
+const MOST_PROXIES: usize = 64;
 
 /// An idle connection is not used again after so long. Shorter than servers usually keep theirs, so that a request
 /// seldom meets a connection that is just being closed.
@@ -66,19 +87,21 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(config.connect_timeout));
-        http.set_keepalive(Some(Duration::from_secs(30)));
-        let https =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(Deadline { inner: https, limit: config.connect_timeout });
-        Ok(Self { inner })
+        let mut plain = HttpConnector::new();
+        plain.enforce_http(false);
+        plain.set_nodelay(true);
+        plain.set_connect_timeout(Some(config.connect_timeout));
+        plain.set_keepalive(Some(Duration::from_secs(30)));
+        let shared =
+            Shared { plain, tls: Arc::new(tls), connect_timeout: config.connect_timeout, proxied: Mutex::default() };
+        let direct = shared.pool(Route::Direct(shared.plain.clone()));
+        Ok(Self { inner: direct.clone(), direct, shared: Arc::new(shared) })
+    }
+
+    /// The client that sends through `proxy`, or straight where there is none.
+    pub fn via(&self, proxy: Option<&Proxy>) -> Self {
+        let inner = proxy.map_or_else(|| self.direct.clone(), |proxy| self.shared.through(proxy));
+        Self { inner, direct: self.direct.clone(), shared: self.shared.clone() }
     }
 
     /// Sends a request and waits for the head of the answer. The caller sets the deadline of that wait.
@@ -109,6 +132,39 @@ impl Client {
     }
 }
 
+impl Shared {
+    fn pool(&self, route: Route) -> Pool {
+        legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(Deadline { inner: self.encrypting(route), limit: self.connect_timeout })
+    }
+
+    fn encrypting<C>(&self, connector: C) -> HttpsConnector<C> {
+        let tls = rustls::ClientConfig::clone(&self.tls);
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector)
+    }
+
+    fn through(&self, proxy: &Proxy) -> Pool {
+        let mut proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = proxied.iter().position(|(hash, _)| *hash == proxy.hash());
+        let entry = match known {
+            Some(at) => proxied.remove(at),
+            None => {
+                let route = Route::through(proxy, self.plain.clone(), self.encrypting(self.plain.clone()));
+                (proxy.hash(), self.pool(route))
+            }
+        };
+        if proxied.len() == MOST_PROXIES {
+            proxied.remove(0);
+        }
+        let pool = entry.1.clone();
+        proxied.push(entry);
+        pool
+    }
+}
+
 /// Whether the connection that a request went out on had carried an answer before.
 fn used(connection: &CaptureConnection) -> Option<Used> {
     let metadata = connection.connection_metadata();
@@ -120,9 +176,10 @@ fn used(connection: &CaptureConnection) -> Option<Used> {
 /// What a request that got no answer means. Neither the address nor the cause's own words reach the client.
 fn failure(error: &legacy::Error) -> ApiError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    let (mut tls, mut late) = (false, false);
+    let (mut tls, mut late, mut proxy) = (false, false, false);
     while let Some(current) = cause {
         tls |= current.is::<rustls::Error>();
+        proxy |= current.is::<ByProxy>();
         if let Some(io) = current.downcast_ref::<io::Error>() {
             late |= io.kind() == io::ErrorKind::TimedOut;
             tls |= io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
@@ -130,6 +187,7 @@ fn failure(error: &legacy::Error) -> ApiError {
         cause = current.source();
     }
     let (reason, message) = match (error.is_connect(), tls, late) {
+        _ if proxy => ("proxy", "the provider's proxy made no connection"),
         (_, true, _) => ("tls", "no secure connection to the provider could be made"),
         (true, _, true) => ("connect_timeout", "the provider did not accept a connection in time"),
         (true, ..) => ("connect", "the provider could not be reached"),
@@ -194,8 +252,8 @@ impl<S: Write + Unpin> Write for Tracked<S> {
     }
 }
 
-type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl<C> Service<Uri> for Deadline<C>
 where

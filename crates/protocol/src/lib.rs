@@ -274,7 +274,7 @@ pub trait Passthrough: Send {
 }
 
 /// The client protocols that this crate speaks.
-pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic];
+pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
 pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];

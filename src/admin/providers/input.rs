@@ -2,7 +2,6 @@
 
 use axum::http::Uri;
 use llm_protocol::{ProtocolId, ir::ApiError, outbound};
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -12,10 +11,12 @@ use crate::{
         error::invalid,
         input::{Change, checked_name},
     },
-    providers,
+    providers::{self, extras},
     secret::MasterKey,
     store::Provider,
 };
+
+use super::sealed::{Credential, Sealed, is_credentials};
 
 /// The fields of a provider. What is left out stays; `null` clears a field, or puts its default back. A new provider needs
 /// at least `name` and `type`.
@@ -26,18 +27,20 @@ pub struct ProviderInput {
     #[schema(value_type = Option<String>, example = "openai-primary")]
     #[serde(default)]
     name: Change<String>,
-    /// `openai`, `anthropic`, `gemini`, `openai_compatible`, `deepseek`, …; an unknown one is answered with the list.
+    /// `openai`, `anthropic`, `gemini`, `azure`, `vertex`, `openai_compatible`, `deepseek`, …; an unknown one is answered with
+    /// the list.
     #[schema(value_type = Option<String>, example = "openai")]
     #[serde(default)]
     r#type: Change<String>,
-    /// With or without a trailing slash, with or without `/v1`.
+    /// With or without a trailing slash, with or without `/v1`. For `azure` the resource's endpoint.
     #[schema(value_type = Option<String>, example = "https://api.openai.com/v1")]
     #[serde(default)]
     base_url: Change<String>,
-    /// Stored encrypted and never shown again.
+    /// Stored encrypted and never shown again. For `azure` and `vertex` it may be an object of credentials: an Entra
+    /// application (`tenant_id`, `client_id`, `client_secret`), or the JSON file of a Google service account or user.
     #[schema(value_type = Option<String>, example = "sk-...")]
     #[serde(default)]
-    api_key: Change<String>,
+    api_key: Change<Credential>,
     #[schema(value_type = Option<bool>, default = true)]
     #[serde(default)]
     enabled: Change<bool>,
@@ -66,6 +69,25 @@ pub struct ProviderInput {
     #[schema(value_type = Option<Object>)]
     #[serde(default)]
     metadata: Change<Map<String, Value>>,
+    /// Settings of the type. `azure`: `api_version`, `auth`, `authority`, `scope`. `vertex`: `project`, `location`, `auth`,
+    /// `metadata_host`.
+    #[schema(value_type = Option<Object>, example = json!({"location": "europe-west4"}))]
+    #[serde(default)]
+    options: Change<Map<String, Value>>,
+    /// Headers that go with every request, each a string. Stored encrypted; values are shown as masks, and a mask that is
+    /// sent back keeps the value.
+    #[schema(value_type = Option<Object>, example = json!({"X-Team": "search"}))]
+    #[serde(default)]
+    extra_headers: Change<Map<String, Value>>,
+    /// Fields for every generating request in which the client did not set them; objects are joined.
+    #[schema(value_type = Option<Object>, example = json!({"service_tier": "flex"}))]
+    #[serde(default)]
+    extra_body: Change<Map<String, Value>>,
+    /// `http://`, `https://`, `socks5://` (names are looked up here) or `socks5h://` (by the proxy), with `user:password@` if it
+    /// wants that. Stored encrypted; the password is never shown.
+    #[schema(value_type = Option<String>, example = "socks5h://proxy.example:1080")]
+    #[serde(default)]
+    proxy: Change<String>,
 }
 
 impl ProviderInput {
@@ -75,10 +97,10 @@ impl ProviderInput {
         self.name.or_default(&mut row.name, String::new());
         self.r#type.or_default(&mut row.kind, String::new());
         self.base_url.trimmed().or_none(&mut row.base_url);
-        match self.api_key.trimmed() {
+        match &self.api_key {
             Change::Keep => {}
             Change::Clear => row.api_key = None,
-            Change::Set(key) => row.api_key = Some(master_key.seal(row.id, &checked_key(key)?)),
+            Change::Set(key) => row.api_key = key.read()?.map(|key| master_key.seal(row.id, &key)),
         }
         self.enabled.or_default(&mut row.enabled, default.enabled);
         self.priority.within("priority", 0..=1000)?.or_default(&mut row.priority, default.priority);
@@ -89,7 +111,15 @@ impl ProviderInput {
         self.protocols.or_none(&mut row.protocols);
         row.protocols = row.protocols.take().filter(|protocols| !protocols.is_empty());
         self.metadata.or_none(&mut row.metadata);
-        check(row)
+        self.options.or_none(&mut row.options);
+        self.extra_body.or_none(&mut row.extra_body);
+        for object in [&mut row.options, &mut row.extra_body] {
+            *object = object.take().filter(|object| !object.is_empty());
+        }
+        let sealed = Sealed { master_key, id: row.id };
+        row.extra_headers = sealed.headers(&self.extra_headers, row.extra_headers.take());
+        row.proxy = sealed.proxy(&self.proxy.trimmed(), row.proxy.take());
+        check(row, &sealed)
     }
 
     /// Whether this may change where or as whom the provider is asked, so that what was learnt about it no longer holds.
@@ -98,10 +128,13 @@ impl ProviderInput {
             || self.base_url != Change::Keep
             || self.api_key != Change::Keep
             || self.protocols != Change::Keep
+            || self.options != Change::Keep
+            || self.extra_headers != Change::Keep
+            || self.proxy != Change::Keep
     }
 }
 
-fn check(row: &Provider) -> Result<(), ApiError> {
+fn check(row: &Provider, sealed: &Sealed<'_>) -> Result<(), ApiError> {
     checked_name("name", &row.name)?;
     if row.name.contains(':') {
         return Err(invalid("name", "`name` must not hold a `:`, since `NAME:model` ends the name there"));
@@ -111,9 +144,10 @@ fn check(row: &Provider) -> Result<(), ApiError> {
         let known = known.join(", ");
         return Err(invalid("type", format!("`type` must be one of {known}, not `{}`", row.kind)));
     };
+    let options = row.options.clone().unwrap_or_default();
     match &row.base_url {
         Some(url) => checked_url(url)?,
-        None if kind.base_url.is_none() => {
+        None if kind.base_url.is_none() && kind.vendor.address(&options).is_none() => {
             let message = format!("`base_url` is required: type `{}` has no address of its own", kind.name);
             return Err(invalid("base_url", message));
         }
@@ -127,19 +161,16 @@ fn check(row: &Provider) -> Result<(), ApiError> {
             return Err(invalid("protocols", format!("`protocols` may hold {known}, not `{name}`")));
         }
     }
-    Ok(())
-}
-
-fn checked_key(key: String) -> Result<SecretString, ApiError> {
-    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(SecretString::from(key));
+    let key = sealed.open(row.api_key.as_deref());
+    if !kind.vendor.takes_credentials() && key.as_ref().is_some_and(is_credentials) {
+        let message = format!("`api_key` must be a string: type `{}` takes no object of credentials", kind.name);
+        return Err(invalid("api_key", message));
     }
-    let message = if key.contains('…') {
-        "`api_key` is the mask of a key: leave it out to keep the stored key"
-    } else {
-        "`api_key` must be visible ASCII characters without spaces, as a header carries them"
-    };
-    Err(invalid("api_key", message))
+    kind.vendor.check(&options, key.as_ref()).map_err(|(field, message)| invalid(field, message))?;
+    if let Some(fields) = &row.extra_body {
+        extras::Fields::read(fields).map_err(|message| invalid("extra_body", message))?;
+    }
+    sealed.check(row, key.is_some())
 }
 
 fn checked_url(url: &str) -> Result<(), ApiError> {

@@ -4,6 +4,7 @@ mod create;
 mod import;
 mod input;
 mod models;
+mod sealed;
 mod test;
 mod update;
 mod view;

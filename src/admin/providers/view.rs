@@ -1,15 +1,11 @@
 //! A provider as operators see it.
 
-use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{
-    clock,
-    secret::{self, MasterKey},
-    store,
-};
+use super::sealed::Sealed;
+use crate::{clock, secret::MasterKey, store};
 
 /// An account with a vendor.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +22,7 @@ pub struct ProviderView {
     /// Where it is, if not where its type is.
     #[schema(example = "https://api.openai.com/v1")]
     pub base_url: Option<String>,
-    /// A mask of the key; the key itself is never shown.
+    /// A mask of the key, or of credentials the name that they are known by; the secret itself is never shown.
     #[schema(example = "sk-…a1b2")]
     pub api_key: Option<String>,
     pub enabled: bool,
@@ -47,6 +43,18 @@ pub struct ProviderView {
     /// What it speaks, if not what its type does.
     pub protocols: Option<Vec<String>>,
     pub metadata: Option<Map<String, Value>>,
+    /// Settings of its type.
+    #[schema(value_type = Option<Object>)]
+    pub options: Option<Map<String, Value>>,
+    /// Headers that go with every request, with masks for values.
+    #[schema(value_type = Option<Object>)]
+    pub extra_headers: Option<Map<String, Value>>,
+    /// Fields for every generating request in which the client did not set them.
+    #[schema(value_type = Option<Object>)]
+    pub extra_body: Option<Map<String, Value>>,
+    /// What it is reached through, without the password.
+    #[schema(example = "http://user:…@proxy.example:3128")]
+    pub proxy: Option<String>,
     /// How many models it last said it has; `null` if it was not asked or did not say.
     pub listed_models: Option<usize>,
     /// When it said so.
@@ -57,16 +65,13 @@ pub struct ProviderView {
 
 impl ProviderView {
     pub fn of(row: &store::Provider, master_key: &MasterKey) -> Self {
-        let masked = |sealed: &String| match master_key.open(row.id, sealed) {
-            Ok(key) => secret::mask(key.expose_secret()),
-            Err(_) => "…".to_owned(),
-        };
+        let sealed = Sealed { master_key, id: row.id };
         Self {
             id: row.id,
             name: row.name.clone(),
             r#type: row.kind.clone(),
             base_url: row.base_url.clone(),
-            api_key: row.api_key.as_ref().map(masked),
+            api_key: sealed.show_key(row.api_key.as_ref()),
             enabled: row.enabled,
             priority: row.priority,
             weight: row.weight,
@@ -75,6 +80,10 @@ impl ProviderView {
             rate_limit: row.rate_limit,
             protocols: row.protocols.clone(),
             metadata: row.metadata.clone(),
+            options: row.options.clone(),
+            extra_headers: sealed.show_headers(row.extra_headers.as_ref()),
+            extra_body: row.extra_body.clone(),
+            proxy: sealed.show_proxy(row.proxy.as_ref()),
             listed_models: row.listed_models.as_ref().map(Vec::len),
             listed_at: row.listed_at.map(clock::rfc3339),
             created_at: clock::rfc3339(row.created_at),

@@ -1,6 +1,7 @@
 //! Which paths clients call, and what every call goes through before it is handled.
 
 mod chat;
+mod gemini;
 mod messages;
 mod models;
 
@@ -32,7 +33,7 @@ use crate::{
 
 /// The data plane's routes. Those without `/v1` are for clients that add nothing to their base URL.
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(chat::router()).merge(messages::router()).merge(models::router())
+    OpenApiRouter::new().merge(chat::router()).merge(gemini::router()).merge(messages::router()).merge(models::router())
 }
 
 /// A request that has been read, of a caller who may call.

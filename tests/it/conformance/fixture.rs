@@ -14,9 +14,31 @@ pub enum Wire {
     Gemini,
 }
 
+/// A vendor with paths of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    Azure,
+    /// Azure's address for other vendors' models.
+    AzureModels,
+    Vertex,
+}
+
+impl Vendor {
+    fn of(provider: &str, path: &str) -> Option<Self> {
+        match provider {
+            "azure_chat" if path.starts_with("/models/") => Some(Self::AzureModels),
+            "azure_chat" => Some(Self::Azure),
+            "vertex_gemini" => Some(Self::Vertex),
+            _ => None,
+        }
+    }
+}
+
 pub struct Fixture {
     pub id: String,
     pub wire: Wire,
+    /// The type of provider in front of which it was recorded, where that has paths of its own.
+    pub vendor: Option<Vendor>,
     pub feature: String,
     pub stream: bool,
     pub model: String,
@@ -78,6 +100,7 @@ fn parse(fixture: &Value) -> Option<Fixture> {
     Some(Fixture {
         id: text("id"),
         wire,
+        vendor: Vendor::of(&text("provider"), request["path"].as_str().unwrap_or_default()),
         feature: text("feature"),
         stream: fixture["stream"] == true,
         model,

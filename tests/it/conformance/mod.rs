@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::{
-    fixture::{Fixture, Wire},
+    fixture::{Fixture, Vendor, Wire},
     replay::Replay,
 };
 use crate::support::{Gateway, Reply, gateway::chat};
@@ -106,12 +106,19 @@ impl Stage {
 
     /// Creates a provider and returns its path in the admin API.
     async fn provider(&self, fixture: &Fixture, name: &str) -> String {
-        let (kind, base) = match fixture.wire {
-            Wire::Chat => ("openai", format!("{}/v1", self.replay.url())),
-            Wire::Anthropic => ("anthropic", self.replay.url()),
-            Wire::Gemini => ("gemini", self.replay.url()),
+        let url = self.replay.url();
+        let (kind, base) = match (fixture.vendor, fixture.wire) {
+            (Some(Vendor::Azure), _) => ("azure", url),
+            (Some(Vendor::AzureModels), _) => ("azure", format!("{url}/models")),
+            (Some(Vendor::Vertex), _) => ("vertex", url),
+            (None, Wire::Chat) => ("openai", format!("{url}/v1")),
+            (None, Wire::Anthropic) => ("anthropic", url),
+            (None, Wire::Gemini) => ("gemini", url),
         };
-        let body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        let mut body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
+        if fixture.vendor == Some(Vendor::Vertex) {
+            body["options"] = json!({"project": "recorded"});
+        }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
         self.replay.requests().await;

@@ -7,6 +7,7 @@ mod auth;
 mod client_faults;
 mod cuts;
 mod failover;
+mod gemini;
 mod health;
 mod messages;
 mod nonsense;

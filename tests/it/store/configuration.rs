@@ -38,6 +38,10 @@ async fn a_provider_is_read_back_as_it_was_written(store: Store) {
     written.rate_limit = Some(600);
     written.protocols = Some(vec!["openai_chat".into(), "anthropic".into()]);
     written.metadata = json!({"region": "eu", "tags": [1, 2]}).as_object().cloned();
+    written.options = json!({"location": "eu"}).as_object().cloned();
+    written.extra_headers = Some("v1:sealed headers".into());
+    written.extra_body = json!({"service_tier": "flex"}).as_object().cloned();
+    written.proxy = Some("v1:sealed proxy".into());
     store.insert_provider(&written).await.unwrap();
     assert_eq!(store.provider(written.id).await.unwrap(), Some(written.clone()));
     assert_eq!(store.provider(written.id + 1).await.unwrap(), None);
@@ -78,11 +82,17 @@ async fn an_edit_changes_what_it_says_and_the_time_of_change(store: Store) {
     let edited = store.edit_provider(before.id, |row| {
         row.enabled = false;
         row.weight = 0;
+        row.options = json!({"project": "p"}).as_object().cloned();
+        row.proxy = Some("v1:another".into());
         Ok::<_, StoreError>(())
     });
     let after = edited.await.unwrap().unwrap();
     assert!(!after.enabled && after.weight == 0 && after.name == "main" && after.created_at == 1000);
     assert!(after.updated_at > before.updated_at);
+    assert_eq!(
+        (after.options.as_ref().unwrap()["project"].as_str(), after.proxy.as_deref()),
+        (Some("p"), Some("v1:another"))
+    );
     assert_eq!(store.provider(before.id).await.unwrap(), Some(after));
     assert_eq!(store.edit_provider(999, |_| Ok::<_, StoreError>(())).await.unwrap(), None);
 }

@@ -16,7 +16,7 @@ impl Dialect {
     /// The dialect that a request is written in, told by its path.
     pub fn of(path: &str) -> Self {
         match path {
-            path if path.ends_with("/messages") => Self::Anthropic,
+            path if path.ends_with("/messages") || path.ends_with("awPredict") => Self::Anthropic,
             path if path.contains("enerateContent") => Self::Gemini,
             _ => Self::OpenAi,
         }

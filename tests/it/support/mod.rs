@@ -3,13 +3,17 @@
 pub mod canned;
 pub mod client;
 pub mod gateway;
+pub mod proxy;
 pub mod script;
+pub mod tls;
 pub mod upstream;
 
 pub use canned::Dialect;
 pub use client::{Raw, Reply, Request};
 pub use gateway::{ADMIN_KEY, API_KEY, Gateway};
+pub use proxy::Proxy;
 pub use script::Script;
+pub use tls::Tls;
 pub use upstream::Upstream;
 
 use std::time::Duration;

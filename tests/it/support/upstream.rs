@@ -38,6 +38,12 @@ impl Seen {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// A field of a form.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let pairs = form_urlencoded::parse(&self.body).into_owned();
+        pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the gateway sends JSON")
     }

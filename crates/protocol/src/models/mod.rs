@@ -55,7 +55,7 @@ pub struct ModelRules {
     /// Whether tools that run at the provider and functions go together.
     pub hosted_tools_with_functions: bool,
     /// In OpenAI's chat protocol: the field of an assistant's message in which its earlier reasoning is sent back, such as
-    /// `reasoning_content`. `None` sends none.
+    /// `reasoning_content`; in `reasoning_details` it is a list with signatures. `None` sends none.
     pub reasoning_history: Option<String>,
     /// In OpenAI's chat protocol: which ids of tool calls are taken.
     pub tool_call_ids: ToolCallIds,
@@ -101,6 +101,11 @@ impl Default for ModelRules {
 }
 
 impl ModelRules {
+    /// Whether the field is refused by name.
+    pub fn refuses(&self, field: &str) -> bool {
+        self.refused_fields.iter().any(|refused| refused == field)
+    }
+
     /// The effort nearest to `asked` that the model takes; the weaker of two that are equally near.
     pub fn nearest_effort(&self, asked: Effort) -> Option<Effort> {
         let distance = |effort: &Effort| (*effort as i32 - asked as i32).abs();
@@ -260,6 +265,22 @@ mod tests {
         let own = r#"{"anthropic":[{"models":["my-*"],"rules":{"max_output_tokens":7}}]}"#;
         let models = Models::with_overrides(own).unwrap();
         assert_eq!(models.rules(ProtocolId::Anthropic, "anthropic", "my-model").max_output_tokens, Some(7));
+    }
+
+    #[test]
+    fn a_kind_of_provider_has_rules_for_names_that_nobody_knows() {
+        let rules = |kind: &str, model: &str| Models::builtin().rules(ProtocolId::OpenAiChat, kind, model);
+        assert_eq!(rules("mistral", "mine").tool_call_ids, ToolCallIds::NineAlphanumerics);
+        assert!(rules("mistral", "mine").refuses("stream_options"));
+        for kind in ["deepseek", "moonshot", "zhipu", "zai", "minimax"] {
+            assert_eq!(rules(kind, "mine").reasoning_history.as_deref(), Some("reasoning_content"), "{kind}");
+        }
+        assert_eq!(rules("ollama", "mine").reasoning_history.as_deref(), Some("reasoning"));
+        // It fits requests to its models by itself, and wants reasoning back in one way from all.
+        for model in ["mine", "deepseek/deepseek-r1", "google/gemini-3-pro"] {
+            assert_eq!(rules("openrouter", model).reasoning_history.as_deref(), Some("reasoning_details"), "{model}");
+        }
+        assert_eq!(rules("openai_compatible", "mine").reasoning_history, None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod anthropic_client;
 mod fixtures;
 #[cfg(test)]
 mod gemini;
+mod gemini_client;
 #[cfg(test)]
 mod messages_stream;
 #[cfg(test)]

@@ -7,11 +7,14 @@ use crate::{
     splice::{Edit, Members},
 };
 
-/// The target's model name; the usage of a stream, which must be metered; and the name of the output limit, where the
-/// model takes one of the two only.
+/// The target's model name; the usage of a stream, which must be metered; the name of the output limit, where the model
+/// takes one of the two only; and fields that are refused by name, which go.
 pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
     let mut edits = vec![Edit::set("model", Json::from(target.model).to_string())];
-    if members.get("stream") == Some("true") {
+    let refused = target.rules.refused_fields.iter().filter(|field| members.contains(field));
+    edits.extend(refused.map(|field| Edit::Remove(field.clone().into())));
+    // Who refuses to be asked for the usage sends it unasked.
+    if members.get("stream") == Some("true") && !target.rules.refuses("stream_options") {
         edits.extend(ask_for_usage(members));
     }
     match target.rules.output_limit {
@@ -77,6 +80,16 @@ mod tests {
             adapted(null, OutputLimit::AsAsked),
             r#"{"model":"up","stream_options":{"include_usage":true},"stream":true}"#
         );
+    }
+
+    #[test]
+    fn fields_that_are_refused_by_name_go() {
+        let refused_fields = vec!["stream_options".to_owned(), "user".to_owned()];
+        let rules = ModelRules { refused_fields, ..ModelRules::default() };
+        let body = br#"{"model":"a","stream":true,"stream_options":{"include_usage":true},"user":"u"}"#;
+        let members = Members::read(body).unwrap();
+        let edits = adapt_request(&members, Target { model: "up", rules: &rules });
+        assert_eq!(members.edit(&edits), br#"{"model":"up","stream":true}"#);
     }
 
     #[test]

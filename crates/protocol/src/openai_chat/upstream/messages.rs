@@ -209,11 +209,11 @@ impl<'a> Writer<'a> {
         if !refusal.is_empty() {
             put("refusal", Json::from(refusal));
         }
-        // DeepSeek wants the field in each turn that called a tool, be it empty.
-        if let Some(field) = &self.rules.reasoning_history
-            && (!reasoning.is_empty() || !calls.is_empty())
-        {
-            put(field, Json::from(reasoning));
+        match self.rules.reasoning_history.as_deref() {
+            Some(field @ "reasoning_details") => details(&message.parts).into_iter().for_each(|list| put(field, list)),
+            // DeepSeek wants the field in each turn that called a tool, be it empty.
+            Some(field) if !reasoning.is_empty() || !calls.is_empty() => put(field, Json::from(reasoning)),
+            _ => {}
         }
         if !calls.is_empty() {
             put("tool_calls", Json::Array(calls));
@@ -250,6 +250,33 @@ impl<'a> Writer<'a> {
             ToolCallIds::NineAlphanumerics => ids::nine_alphanumerics(id),
         }
     }
+}
+
+/// A turn's reasoning as OpenRouter gave it, with Claude's signatures; it hands others' back by their text alone. `None` if
+/// there was none.
+fn details(parts: &[Part]) -> Option<Json> {
+    let reasoning = parts.iter().filter_map(|part| match part {
+        Part::Reasoning(reasoning) => Some(reasoning),
+        _ => None,
+    });
+    let list: Vec<Json> = reasoning.enumerate().map(|(index, reasoning)| detail(index, reasoning)).collect();
+    (!list.is_empty()).then_some(Json::Array(list))
+}
+
+fn detail(index: usize, reasoning: &Reasoning) -> Json {
+    let signature = reasoning.signature.as_ref().filter(|signature| signature.origin == ProtocolId::Anthropic);
+    let (kind, text, proof) = match reasoning.redacted {
+        true => ("reasoning.encrypted", None, "data"),
+        false => ("reasoning.text", Some(reasoning.text.as_str()), "signature"),
+    };
+    let mut members = vec![("type", Json::from(kind))];
+    members.extend(text.map(|text| ("text", Json::from(text))));
+    if let Some(signature) = signature {
+        members.push((proof, Json::from(signature.value.as_str())));
+        members.push(("format", Json::from("anthropic-claude-v1")));
+    }
+    members.push(("index", Json::from(index as u64)));
+    Json::object(members)
 }
 
 fn openai(origin: ProtocolId) -> bool {

@@ -35,7 +35,10 @@ pub fn encode_request(request: &Request, target: Target<'_>, losses: &mut Losses
     body.put_some("user", request.user.as_deref().map(|user| Json::from(ids::at_most(user, LONGEST_USER))));
     if request.stream {
         body.put("stream", true);
-        body.put("stream_options", Json::object([("include_usage", Json::Bool(true))]));
+        // Who refuses to be asked for the usage sends it unasked.
+        if !target.rules.refuses("stream_options") {
+            body.put("stream_options", Json::object([("include_usage", Json::Bool(true))]));
+        }
     }
     for field in &request.rest {
         body.losses.note(field.into());
@@ -57,7 +60,7 @@ struct Format {
 
 impl Body<'_> {
     fn put(&mut self, key: &'static str, value: impl Into<Json>) {
-        if self.rules.refused_fields.iter().any(|refused| refused == key) {
+        if self.rules.refuses(key) {
             self.losses.dropped(key);
         } else {
             self.members.push((key, value.into()));

@@ -87,6 +87,27 @@ fn calls_stand_beside_null_content_and_always_have_arguments() {
 }
 
 #[test]
+fn reasoning_goes_back_with_claudes_signatures_where_the_server_keeps_them() {
+    let reasoning = |text: &str, origin, redacted| {
+        let signature = Some(Signature { origin, value: "sig".into() });
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted })
+    };
+    let parts = vec![
+        reasoning("a", ProtocolId::Anthropic, false),
+        reasoning("", ProtocolId::Anthropic, true),
+        reasoning("c", ProtocolId::Gemini, false),
+        Part::text("x"),
+    ];
+    let request = Request { messages: vec![assistant(parts), assistant(vec![call("1")])], ..Request::default() };
+    let rules = Models::builtin().rules(ProtocolId::OpenAiChat, "openrouter", "anthropic/claude-opus-5");
+    let body = encode_request(&request, Target { model: "m", rules: &rules }, &mut Losses::default());
+    let body = String::from_utf8(body).unwrap();
+    let expected = r#""reasoning_details":[{"type":"reasoning.text","text":"a","signature":"sig","format":"anthropic-claude-v1","index":0},{"type":"reasoning.encrypted","data":"sig","format":"anthropic-claude-v1","index":1},{"type":"reasoning.text","text":"c","index":2}]"#;
+    assert!(body.contains(expected), "{body}");
+    assert_eq!(body.matches("reasoning_details").count(), 1, "{body}");
+}
+
+#[test]
 fn reasoning_goes_back_to_models_that_want_it_only() {
     let thought = || Part::Reasoning(Reasoning { text: "t".into(), ..Reasoning::default() });
     let turn = || vec![assistant(vec![thought(), Part::text("x")]), assistant(vec![call("a")])];

@@ -10,18 +10,19 @@ use std::{
 
 use serde_json::value::RawValue;
 
+use super::{
+    body::{Content, Speaker},
+    media, names,
+};
 use crate::{
     ProtocolId,
     gemini::{
-        body::{Content, FunctionCall, FunctionResponse, Part, Payload, Speaker},
-        media, names,
+        part::{FunctionCall, FunctionResponse, Part, Payload, object, wrapped},
+        signature::UNSIGNED,
     },
     ir::{self, Losses, Message, Request, Role, Signature, ToolCall, ToolResult},
     models::ModelRules,
 };
-
-/// Takes the place of a signature that was lost or was another model's. Google documents the word for this purpose.
-const UNSIGNED: &str = "skip_thought_signature_validator";
 
 /// Stands where somebody must speak and said nothing; an empty text is refused.
 const SILENCE: &str = " ";
@@ -113,7 +114,7 @@ impl<'a> Writer<'a, '_> {
             ir::Part::Reasoning(reasoning) => {
                 let thought_signature = signature(reasoning.signature.as_ref())?;
                 let data = Payload::Text(Cow::Borrowed(&reasoning.text));
-                Some(Part { data, thought: true, thought_signature: Some(thought_signature) })
+                Some(Part { data, thought: true, thought_signature: Some(thought_signature.into()) })
             }
             other => self.plain(other),
         }
@@ -124,7 +125,7 @@ impl<'a> Writer<'a, '_> {
         match part {
             ir::Part::Text(text) => {
                 self.cached(text.cache.is_some());
-                let thought_signature = signature(text.signature.as_ref());
+                let thought_signature = signature(text.signature.as_ref()).map(Cow::Borrowed);
                 let holds = !text.text.is_empty() || thought_signature.is_some();
                 holds.then(|| Part { thought_signature, ..Part::text(&text.text) })
             }
@@ -152,8 +153,8 @@ impl<'a> Writer<'a, '_> {
         self.by_name.entry(&call.name).or_default().push_back(self.calls.len());
         self.calls.push(Asked { call, id, answer: None });
         let args = self.arguments(call);
-        let data = Payload::FunctionCall(FunctionCall { id, name: called(&call.name), args });
-        Part { thought_signature: signature(call.signature.as_ref()), ..data.into() }
+        let data = Payload::FunctionCall(FunctionCall { id: id.map(Cow::Borrowed), name: called(&call.name), args });
+        Part { thought_signature: signature(call.signature.as_ref()).map(Cow::Borrowed), ..data.into() }
     }
 
     /// Arguments are an object, whatever the model wrote; what is none is handed on inside one.
@@ -276,7 +277,7 @@ impl<'a> Writer<'a, '_> {
 fn sign(content: &mut Content<'_>) {
     let first = content.parts.iter_mut().find(|part| matches!(part.data, Payload::FunctionCall(_)));
     if let Some(Part { thought_signature: unsigned @ None, .. }) = first {
-        *unsigned = Some(UNSIGNED);
+        *unsigned = Some(UNSIGNED.into());
     }
 }
 
@@ -302,12 +303,6 @@ fn signature(signature: Option<&Signature>) -> Option<&str> {
         .map(|known| known.value.as_str())
 }
 
-/// The text itself, if it is a JSON object.
-fn object(text: &str) -> Option<Cow<'_, RawValue>> {
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    raw.get().starts_with('{').then_some(Cow::Borrowed(raw))
-}
-
 /// A result that is no object: a list as it is, anything else as text, which is what the tool gave.
 fn output(text: &str) -> Cow<'static, RawValue> {
     let list = serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('['));
@@ -315,10 +310,4 @@ fn output(text: &str) -> Cow<'static, RawValue> {
         Some(raw) => Cow::Owned(raw),
         None => wrapped("output", text),
     }
-}
-
-/// `{"key": "text"}`.
-fn wrapped(key: &'static str, text: &str) -> Cow<'static, RawValue> {
-    let raw = serde_json::value::to_raw_value(&HashMap::from([(key, text)]));
-    Cow::Owned(raw.expect("a map of strings can always be written"))
 }

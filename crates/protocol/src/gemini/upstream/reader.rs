@@ -1,12 +1,9 @@
 //! Reads one candidate, part by part, into events. A whole answer is read the same way and folded.
 
+use super::{evidence, names, partial::Partial};
 use crate::{
     ProtocolId, fnv,
-    gemini::{
-        evidence, names,
-        partial::Partial,
-        wire::{Blob, Candidate, FunctionCall, Part, PromptFeedback, compact},
-    },
+    gemini::wire::{Blob, Candidate, FunctionCall, Part, PromptFeedback, compact},
     ir::{ApiError, Block, Delta, ErrorKind, Event, Finish, FinishReason, Signature},
 };
 

@@ -1,8 +1,9 @@
 //! Reads a stream: frames in the shape of whole answers, each with the next parts of one candidate.
 
+use super::{error, reader::Reader, response};
 use crate::{
     StreamDecoder,
-    gemini::{error, reader::Reader, response, wire::Count},
+    gemini::wire::Count,
     ir::{ApiError, ErrorKind, Event, Finish, Usage},
     sse::Frame,
 };

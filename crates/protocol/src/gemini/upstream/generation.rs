@@ -1,7 +1,7 @@
 //! How the answer is to be generated: sampling, limits, thinking, format.
 
+use super::body::{GenerationConfig, ThinkingConfig};
 use crate::{
-    gemini::body::{GenerationConfig, ThinkingConfig},
     ir::{Effort, Losses, ReasoningRequest, Request, ResponseFormat, Sampling},
     models::{self, ModelRules, Thinking},
 };

@@ -1,6 +1,6 @@
 //! Counting tokens without an answer.
 
-use super::names;
+use super::{adapt::adapt, names};
 use crate::{
     Counting, Target,
     ir::ApiError,
@@ -19,24 +19,29 @@ impl Counting for Count {
 
     /// Only a whole generating request is counted with its system text and tools.
     fn request(&self, generating: &[u8], model: &str) -> Vec<u8> {
-        let model = Json::from(format!("models/{}", model.trim_start_matches("models/"))).to_string();
-        let inner = Members::read(generating).map(|members| members.edit(&[Edit::set("model", model)]));
+        let inner = Members::read(generating).map(|members| members.edit(&[Edit::set("model", name(model))]));
         [b"{\"generateContentRequest\":", &inner.unwrap_or_default()[..], b"}"].concat()
     }
 
     /// The model that a whole request inside names must be the one in the path.
     fn adapt(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
-        let whole = members.get("generateContentRequest").map(str::as_bytes);
-        let Some(whole) = whole.and_then(|text| Members::read(text).ok()) else { return Vec::new() };
-        let model = Json::from(format!("models/{}", target.model.trim_start_matches("models/"))).to_string();
-        let edited = String::from_utf8(whole.edit(&[Edit::set("model", model)])).ok();
-        edited.map(|edited| Edit::set("generateContentRequest", edited)).into_iter().collect()
+        const WHOLE: &str = "generateContentRequest";
+        let inner = members.get(WHOLE).and_then(|text| Members::read(text.as_bytes()).ok());
+        let Some(inner) = inner else { return adapt(members, target.rules) };
+        let mut edits = adapt(&inner, target.rules);
+        edits.push(Edit::set("model", name(target.model)));
+        String::from_utf8(inner.edit(&edits)).map(|edited| Edit::set(WHOLE, edited)).into_iter().collect()
     }
 
     fn decode(&self, body: &[u8]) -> Result<u64, ApiError> {
         let tokens = Json::parse(body).ok().and_then(|answer| answer.get("totalTokens")?.as_u64());
         tokens.ok_or_else(|| ApiError::malformed("the provider's count of tokens could not be read"))
     }
+}
+
+/// The model's name as it stands in a body, as JSON.
+fn name(model: &str) -> String {
+    Json::from(format!("models/{}", model.trim_start_matches("models/"))).to_string()
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 //! Reads a whole answer.
 
+use super::{error, reader::Reader};
 use crate::{
     fnv,
-    gemini::{
-        error,
-        reader::Reader,
-        wire::{Answer, Candidate},
-    },
+    gemini::wire::{Answer, Candidate},
     ir::{ApiError, Event, Output, Response, Usage},
 };
 

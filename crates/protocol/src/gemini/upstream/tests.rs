@@ -311,6 +311,12 @@ fn tools_of_other_providers_are_refused_and_a_search_becomes_googles() {
     };
     let (_, losses) = encode(NEW, &Request { tools: vec![hosted("bash_20250124")], ..asking() });
     assert_eq!(losses.refusals().count(), 1);
+    let search = Tool::Hosted { origin: ProtocolId::Anthropic, raw: Json::Null, web_search: true };
+    let (body, losses) = encode(NEW, &Request { tools: vec![search], ..asking() });
+    assert_eq!(
+        (body.get("tools").unwrap().to_string(), losses.paths()),
+        (r#"[{"googleSearch":{}}]"#.into(), "tools[0]".into())
+    );
     let rest = vec![Unmapped { path: "web_search_options".into(), refusal: Some("…"), ..Unmapped::default() }];
     let both = Request { tools: vec![function("f")], rest, ..asking() };
     let (body, losses) = encode(NEW, &both);

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::{
+    body::{Declaration, Empty, FunctionCallingConfig, Mode, Tool, ToolConfig},
+    names,
+};
 use crate::{
     ProtocolId,
-    gemini::{
-        body::{Declaration, Empty, FunctionCallingConfig, Mode, Tool, ToolConfig},
-        names,
-    },
     ir::{self, FunctionTool, Losses, Request, ToolChoice},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
@@ -32,13 +32,11 @@ pub fn tools<'a>(
                 functions.extend(free_text(name, description.as_deref(), at, losses));
             }
             ir::Tool::Hosted { origin: ProtocolId::Gemini, raw, .. } => tools.push(Tool::Raw(raw)),
-            ir::Tool::Hosted { raw, .. } => match raw.get("type").and_then(Json::as_str) {
-                Some(kind) if kind.starts_with("web_search") => {
-                    losses.approximated(format!("tools[{at}]"));
-                    tools.push(Tool::GoogleSearch(Empty {}));
-                }
-                _ => losses.refused(format!("tools[{at}]"), "this tool runs at another provider"),
-            },
+            ir::Tool::Hosted { web_search: true, .. } => {
+                losses.approximated(format!("tools[{at}]"));
+                tools.push(Tool::GoogleSearch(Empty {}));
+            }
+            ir::Tool::Hosted { .. } => losses.refused(format!("tools[{at}]"), "this tool runs at another provider"),
         }
     }
     if request.rest.iter().any(|field| field.path == WEB_SEARCH) {

@@ -1,10 +1,11 @@
 //! Writes a request.
 
+use super::{
+    body::{Body, GenerationConfig, SystemInstruction},
+    contents, generation, tools,
+};
 use crate::{
-    gemini::{
-        body::{Body, GenerationConfig, Part, SystemInstruction},
-        contents, generation, tools,
-    },
+    gemini::part::Part,
     ir::{self, Loss, Losses, Request},
     models::ModelRules,
 };

@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
+use memchr::memmem;
 use serde_json::value::RawValue;
 
 use crate::{
+    ProtocolId,
     gemini::wire::Answer,
     ir::{ApiError, ErrorKind},
     json::Json,
 };
+
+/// How every key of Google's begins.
+const KEY: &str = "AIza";
 
 /// Reads an error answer, whatever it holds.
 pub fn decode(status: u16, body: &[u8]) -> ApiError {
     let told = Json::parse(body).ok().and_then(unwrapped);
     let mut error = read(&told.unwrap_or_default(), Some(status));
     error.upstream_status = Some(status);
-    error
+    // A body that repeats a key is told in words only.
+    if memmem::find(body, KEY.as_bytes()).is_some() { error } else { error.verbatim(ProtocolId::Gemini, body) }
 }
 
 /// Reads an answer or a frame of one that came with a 200, and fails if it is an error all the same.
@@ -173,7 +179,7 @@ fn duration(text: &str) -> Option<Duration> {
 fn without_keys(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
-    while let Some(at) = rest.find("AIza") {
+    while let Some(at) = rest.find(KEY) {
         let key = &rest[at..];
         let end = key.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(key.len());
         out.push_str(&rest[..at]);
