@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header::HeaderName};
 use llm_protocol::{
-    Outbound, ProtocolId,
+    Counting, Outbound, ProtocolId,
     ir::{ApiError, ErrorKind, Losses},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -119,6 +119,11 @@ impl Vendor for Vertex {
                 format!("{}/endpoints/openapi{endpoint}", home(provider))
             }
         }
+    }
+
+    /// Its way to count is another than Google's and Anthropic's own.
+    fn count(&self, _: &Provider, _: &dyn Counting, _: &str) -> Option<String> {
+        None
     }
 
     fn operation(&self, provider: &Provider, path: &str, _model: Option<&str>) -> String {
