@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{from_anthropic, from_gemini};
+use super::{from_anthropic, from_bedrock, from_gemini, from_responses};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,11 @@ pub enum Wire {
     Chat,
     Anthropic,
     Gemini,
+    /// Bedrock's Converse.
+    Bedrock,
+    /// Anthropic's, inside Bedrock's InvokeModel.
+    BedrockInvoke,
+    Responses,
 }
 
 /// A vendor with paths of its own.
@@ -57,8 +62,10 @@ impl Fixture {
     pub fn chat_request(&self) -> Value {
         let mut body = match self.wire {
             Wire::Chat => self.body.clone(),
-            Wire::Anthropic => from_anthropic::convert(&self.body),
+            Wire::Anthropic | Wire::BedrockInvoke => from_anthropic::convert(&self.body),
+            Wire::Bedrock => from_bedrock::convert(&self.body),
             Wire::Gemini => from_gemini::convert(&self.body),
+            Wire::Responses => from_responses::convert(&self.body),
         };
         if self.stream {
             body["stream"] = true.into();
@@ -73,18 +80,22 @@ impl Fixture {
 
 /// All recordings that a chat client can ask for.
 pub fn load(folder: &Path) -> Vec<Fixture> {
-    let mut fixtures: Vec<Fixture> =
-        ["public", "documented"].iter().flat_map(|part| load_part(&folder.join(part))).collect();
+    let mut fixtures: Vec<Fixture> = recordings(folder).filter_map(|recording| parse(&recording)).collect();
     fixtures.sort_by(|a, b| (a.wire, &a.id).cmp(&(b.wire, &b.id)));
     assert!(fixtures.len() > 400, "only {} recordings in {}", fixtures.len(), folder.display());
     fixtures
 }
 
-fn load_part(folder: &Path) -> Vec<Fixture> {
+/// All recordings, as they are.
+pub fn recordings(folder: &Path) -> impl Iterator<Item = Value> {
+    ["public", "documented"].into_iter().flat_map(|part| recordings_in(&folder.join(part)))
+}
+
+fn recordings_in(folder: &Path) -> Vec<Value> {
     let index = read(&folder.join("index.json"));
     let rows = index.as_array().cloned().expect("the index is a list");
     let file = |row: &Value| row["file"].as_str().map(|file| folder.join(file)).expect("a row names its file");
-    rows.iter().filter_map(|row| parse(&read(&file(row)))).collect()
+    rows.iter().map(|row| read(&file(row))).collect()
 }
 
 fn parse(fixture: &Value) -> Option<Fixture> {
@@ -92,10 +103,15 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         "chat" => Wire::Chat,
         "anthropic" => Wire::Anthropic,
         "gemini" => Wire::Gemini,
+        "bedrock" => Wire::Bedrock,
+        // Embeddings come the same way.
+        "bedrock_invoke" if fixture["request"]["body"]["messages"].is_array() => Wire::BedrockInvoke,
+        "responses" => Wire::Responses,
         _ => return None,
     };
     let text = |key: &str| fixture[key].as_str().unwrap_or_default().to_owned();
     let request = &fixture["request"];
+    let answer = fixture["response"].to_string();
     let model = request["body"]["model"].as_str().map_or_else(|| model_in(&request["path"]), str::to_owned);
     Some(Fixture {
         id: text("id"),
@@ -107,14 +123,15 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         body: request["body"].clone(),
         status: fixture["response"]["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
         expect: fixture["expect"].clone(),
-        key_refused: fixture["response"].to_string().contains("API_KEY_INVALID"),
+        key_refused: ["API_KEY_INVALID", "Incorrect API key"].iter().any(|words| answer.contains(words)),
     })
 }
 
 fn model_in(path: &Value) -> String {
     let path = path.as_str().unwrap_or_default();
     let tail = path.rsplit("models/").next().unwrap_or_default();
-    tail.split(':').next().unwrap_or_default().to_owned()
+    let tail = tail.rsplit("model/").next().unwrap_or_default();
+    tail.split([':', '/']).next().unwrap_or_default().to_owned()
 }
 
 fn read(path: &Path) -> Value {

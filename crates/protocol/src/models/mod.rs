@@ -61,6 +61,9 @@ pub struct ModelRules {
     pub tool_call_ids: ToolCallIds,
     /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
     pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: whether the fields of a [`Hint`](crate::ir::Hint) are taken, which a server that is merely
+    /// compatible may refuse.
+    pub takes_hints: bool,
     /// In OpenAI's protocols: the model is served by the Responses protocol only.
     pub responses_only: bool,
     /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
@@ -94,6 +97,7 @@ impl Default for ModelRules {
             reasoning_history: None,
             tool_call_ids: ToolCallIds::Any,
             thought_signatures: false,
+            takes_hints: false,
             responses_only: false,
             refused_fields: Vec::new(),
         }
@@ -179,6 +183,8 @@ pub struct Models {
     openai_chat: Vec<Entry>,
     anthropic: Vec<Entry>,
     gemini: Vec<Entry>,
+    /// Without Claude, whose rules are those in [`Models::anthropic`].
+    bedrock_converse: Vec<Entry>,
 }
 
 /// An operator's own rules: lists by protocol, each in front of the built-in one.
@@ -188,6 +194,7 @@ struct Overrides {
     openai_chat: Vec<Entry>,
     anthropic: Vec<Entry>,
     gemini: Vec<Entry>,
+    bedrock_converse: Vec<Entry>,
 }
 
 impl Models {
@@ -198,6 +205,7 @@ impl Models {
             openai_chat: list(include_str!("openai_chat.json")),
             anthropic: list(include_str!("anthropic.json")),
             gemini: list(include_str!("gemini.json")),
+            bedrock_converse: list(include_str!("bedrock_converse.json")),
         }
     }
 
@@ -208,17 +216,25 @@ impl Models {
         own.openai_chat.extend(builtin.openai_chat);
         own.anthropic.extend(builtin.anthropic);
         own.gemini.extend(builtin.gemini);
-        Ok(Self { openai_chat: own.openai_chat, anthropic: own.anthropic, gemini: own.gemini })
+        own.bedrock_converse.extend(builtin.bedrock_converse);
+        Ok(Self {
+            openai_chat: own.openai_chat,
+            anthropic: own.anthropic,
+            gemini: own.gemini,
+            bedrock_converse: own.bedrock_converse,
+        })
     }
 
     /// The rules of the model named `model`, spoken to in `protocol` at a provider of the kind `kind`.
     pub fn rules(&self, protocol: ProtocolId, kind: &str, model: &str) -> ModelRules {
-        let list = match protocol {
-            ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => &self.openai_chat,
-            ProtocolId::Anthropic | ProtocolId::BedrockConverse => &self.anthropic,
-            ProtocolId::Gemini => &self.gemini,
+        let (list, more): (&[Entry], &[Entry]) = match protocol {
+            ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => (&self.openai_chat, &[]),
+            ProtocolId::Anthropic => (&self.anthropic, &[]),
+            ProtocolId::Gemini => (&self.gemini, &[]),
+            ProtocolId::BedrockConverse => (&self.bedrock_converse, &self.anthropic),
         };
         list.iter()
+            .chain(more)
             .find(|entry| {
                 entry.kinds.iter().any(|known| known == kind)
                     || entry.models.iter().any(|pattern| matches(pattern, model))
@@ -265,6 +281,26 @@ mod tests {
         let own = r#"{"anthropic":[{"models":["my-*"],"rules":{"max_output_tokens":7}}]}"#;
         let models = Models::with_overrides(own).unwrap();
         assert_eq!(models.rules(ProtocolId::Anthropic, "anthropic", "my-model").max_output_tokens, Some(7));
+    }
+
+    #[test]
+    fn claude_has_one_list_of_rules_wherever_it_is_asked() {
+        let rules = |model| Models::builtin().rules(ProtocolId::BedrockConverse, "bedrock", model);
+        let claude = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+        assert_eq!(rules(claude), Models::builtin().rules(ProtocolId::Anthropic, "anthropic", claude));
+        assert_eq!(rules("eu.amazon.nova-lite-v1:0").max_output_tokens, Some(10_000));
+        assert_eq!(rules("meta.llama3-1-70b-instruct-v1:0").forced_tool_choice, ForcedToolChoice::Never);
+    }
+
+    #[test]
+    fn models_that_the_chat_protocol_does_not_serve_are_known() {
+        let models = Models::builtin();
+        let only = |name| models.rules(ProtocolId::OpenAiChat, "openai", name).responses_only;
+        let newer =
+            ["gpt-5-codex", "gpt-5.3-codex", "codex-mini-latest", "o1-pro", "openai/o3-pro-2025-06-10", "gpt-5-pro"];
+        let more = ["gpt-5.4-pro", "o3-deep-research", "computer-use-preview", "gpt-5.1-codex-max"];
+        assert!(newer.into_iter().chain(more).all(only));
+        assert!(!["gpt-5", "gpt-5.4", "o3", "gpt-4o", "sonar-deep-research", "x"].into_iter().any(only));
     }
 
     #[test]
