@@ -121,8 +121,8 @@ impl Vendor for Vertex {
         }
     }
 
-    /// Its way to count is another than Google's and Anthropic's own.
-    fn count(&self, _: &Provider, _: &dyn Counting, _: &str) -> Option<String> {
+    /// Nowhere: publishers' calls that count are worded otherwise here, and an estimate is better than a refusal.
+    fn count(&self, _provider: &Provider, _counting: &dyn Counting, _model: &str) -> Option<String> {
         None
     }
 
@@ -132,9 +132,6 @@ impl Vendor for Vertex {
             Some("/models") => {
                 let base = provider.base_url.strip_suffix("/v1").map(|root| format!("{root}/v1beta1"));
                 format!("{}/publishers/google{path}", base.as_deref().unwrap_or(&provider.base_url))
-            }
-            Some("/messages/count_tokens") => {
-                format!("{}/publishers/anthropic/models/count-tokens:rawPredict", home(provider))
             }
             Some(model) if model.starts_with("/models/") => format!("{}/publishers/google{path}", home(provider)),
             _ => format!("{}/endpoints/openapi{path}", home(provider)),
