@@ -136,11 +136,15 @@ const SECRET: usize = 8;
 
 impl Provider {
     /// The same error without the provider's secrets, should the provider have repeated one.
-    pub fn conceal(&self, error: ApiError) -> ApiError {
+    pub fn conceal(&self, mut error: ApiError) -> ApiError {
         let added = self.headers.values().filter_map(|value| value.to_str().ok()).filter(|value| value.len() >= SECRET);
-        let secrets = self.key.iter().cloned().chain(added.map(SecretString::from));
-        let message = secrets.fold(error.message, |message, key| secret::conceal(&message, &key));
-        ApiError { message, ..error }
+        for key in self.key.iter().cloned().chain(added.map(SecretString::from)) {
+            error.message = secret::conceal(&error.message, &key);
+            if let Some(raw) = &mut error.raw {
+                raw.body = secret::conceal(&raw.body, &key);
+            }
+        }
+        error
     }
 
     /// Whether it serves a model that nobody associated it with.

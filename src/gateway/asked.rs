@@ -8,7 +8,7 @@ use llm_protocol::{
     splice::{Edit, Members},
 };
 
-use super::Call;
+use super::{Call, drive::Patience};
 use crate::routing::Wish;
 
 /// The fields that are this gateway's own, in a body and as a header.
@@ -55,6 +55,11 @@ impl Asked {
         if model.len() > LONGEST_MODEL {
             return Err(wrong("model", &format!("at most {LONGEST_MODEL} bytes long")));
         }
+        Self::about(model.into_owned(), call, members, headers)
+    }
+
+    /// As [`Asked::read`], of a request about a model that is known, or about none where its name is empty.
+    pub fn about(model: String, call: &Call, members: &Members<'_>, headers: &HeaderMap) -> Result<Self, Malformed> {
         let mut removals = Vec::new();
         let provider = provider(members, headers, &mut removals)?;
         let fallbacks = fallbacks(members, headers, &mut removals)?;
@@ -82,8 +87,12 @@ impl Asked {
             Some("false" | "0") => false,
             Some(_) => return Err(wrong(STRICT, "true or false")),
         };
-        let wish = Wish { model: model.into_owned(), provider, fallbacks, needs: call.inbound.needs(members) };
+        let wish = Wish { model, provider, fallbacks, needs: call.inbound.needs(members) };
         Ok(Self { wish, stream, timeout, retries, strict, removals })
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        Patience { timeout: self.timeout, retries: self.retries, stream: self.stream }
     }
 }
 

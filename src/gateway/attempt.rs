@@ -1,6 +1,6 @@
 //! One try at one target: send, wait, and read as much as it takes to know that there is an answer.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, header, response::Parts};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use llm_protocol::{
@@ -43,17 +43,28 @@ pub async fn send(
     limits: &RoutingConfig,
     deadline: Instant,
 ) -> Result<Answer, ApiError> {
+    let (head, body) = accepted(client, provider, outgoing, deadline).await?;
+    if stream {
+        open(outgoing, &head.headers, body, limits, deadline).await
+    } else {
+        whole(outgoing, &head.headers, body, limits, deadline).await
+    }
+}
+
+/// Sends a request and waits for a head that says that it was accepted.
+pub async fn accepted(
+    client: &Client,
+    provider: &Provider,
+    outgoing: &Outgoing,
+    deadline: Instant,
+) -> Result<(Parts, Incoming), ApiError> {
     let answer =
         timeout_at(deadline, providers::send(client, provider, outgoing.request())).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
     if !head.status.is_success() {
         return Err(refused(outgoing, head.status.as_u16(), &head.headers, body, deadline).await);
     }
-    if stream {
-        open(outgoing, &head.headers, body, limits, deadline).await
-    } else {
-        whole(outgoing, &head.headers, body, limits, deadline).await
-    }
+    Ok((head, body))
 }
 
 async fn whole(

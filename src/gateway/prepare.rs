@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use llm_protocol::{
-    Inbound, Outbound, ProtocolId, Target as Aim,
+    Counting, Inbound, Outbound, ProtocolId, Target as Aim,
     ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
     models::{ModelRules, Models},
     outbound,
@@ -115,6 +115,43 @@ impl<'a> Source<'a> {
         Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
     }
 
+    /// Whether the target can be asked for the number of a request's tokens.
+    pub fn counts(&self, target: &Target) -> bool {
+        self.counted_in(target).is_some()
+    }
+
+    /// Writes the request for the number of its tokens; `None` where the target does not count.
+    pub fn prepare_count(&mut self, target: &Target) -> Result<Option<Outgoing>, ApiError> {
+        let Some((outbound, counting)) = self.counted_in(target) else { return Ok(None) };
+        let rules = self.rules(outbound.id(), target);
+        let aim = Aim { model: &target.model, rules: &rules };
+        let call = Call { provider: &target.provider, outbound, model: &target.model, stream: false };
+        if outbound.id() == self.inbound.id() {
+            let mut edits: Vec<Edit> = self.asked.removals.clone();
+            edits.extend(counting.adapt(self.members, aim));
+            let body = self.members.edit(&edits);
+            return Outgoing::count(&call, outbound, counting, body.into(), self.forwarded.clone());
+        }
+        // What cannot be said to the target is not counted either.
+        let generating = outbound.encode_request(&*self.canonical()?, aim, &mut Losses::default());
+        let body = counting.request(&generating, &target.model);
+        Outgoing::count(&call, outbound, counting, body.into(), HeaderMap::new())
+    }
+
+    /// In which of its protocols the target counts: the client's own before any other.
+    fn counted_in(&self, target: &Target) -> Option<(&'static dyn Outbound, &'static dyn Counting)> {
+        let mut protocols = target.provider.protocols(&target.model);
+        protocols.sort_by_key(|protocol| *protocol != self.inbound.id());
+        let mut counting = protocols.into_iter().filter_map(|protocol| {
+            let outbound = outbound(protocol)?;
+            Some((outbound, outbound.counting()?))
+        });
+        counting.find(|(_, counting)| {
+            let vendor = target.provider.kind.vendor;
+            vendor.count(&target.provider, *counting, &target.model).is_some()
+        })
+    }
+
     /// Addresses an encoded request. Fails with 400 if too much of it was lost, here included.
     fn address(
         &self,
@@ -139,7 +176,8 @@ impl<'a> Source<'a> {
         rules
     }
 
-    fn canonical(&mut self) -> Result<Arc<Canonical>, ApiError> {
+    /// The request in no protocol's words. Fails with 400 if it breaks its protocol's rules.
+    pub fn canonical(&mut self) -> Result<Arc<Canonical>, ApiError> {
         if let Some(known) = &self.canonical {
             return Ok(known.clone());
         }

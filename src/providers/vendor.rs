@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header, header::HeaderName};
 use llm_protocol::{
-    Outbound,
+    Counting, Outbound,
     ir::{ApiError, Losses},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -42,6 +42,11 @@ pub trait Vendor: std::fmt::Debug + Sync {
     /// The address of the generating call.
     fn generate(&self, provider: &Provider, outbound: &dyn Outbound, model: &str, stream: bool) -> String {
         format!("{}{}", provider.base_url, outbound.endpoint(model, stream))
+    }
+
+    /// The address of the call that counts tokens; `None` where there is none.
+    fn count(&self, provider: &Provider, counting: &dyn Counting, model: &str) -> Option<String> {
+        Some(format!("{}{}", provider.base_url, counting.endpoint(model)))
     }
 
     /// The address of any other call of OpenAI's API, such as `/embeddings`, for a model where it names one.

@@ -13,12 +13,15 @@
 pub mod anthropic;
 mod base64;
 pub mod bedrock_converse;
+pub mod estimate;
+mod fields;
 mod fnv;
 pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod models;
 pub mod openai_chat;
+mod roles;
 pub mod splice;
 pub mod sse;
 
@@ -145,6 +148,11 @@ pub trait Inbound: Send + Sync {
     /// must have, and the ranges of its numbers. `Malformed` names the field and what was expected of it.
     fn validate(&self, members: &splice::Members<'_>) -> Result<(), Malformed>;
 
+    /// As [`Inbound::validate`], of a request that asks how many tokens another would take.
+    fn validate_count(&self, members: &splice::Members<'_>) -> Result<(), Malformed> {
+        self.validate(members)
+    }
+
     /// Reads and checks a request body. `Malformed` names the field and what was expected of it. Where a protocol names the
     /// model and asks for a stream in the path, the caller sets [`Request::model`] and [`Request::stream`] afterwards.
     fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed>;
@@ -204,6 +212,26 @@ pub trait Outbound: Send + Sync {
 
     /// A reader of one stream; its state is that stream's alone.
     fn decoder(&self) -> Box<dyn StreamDecoder>;
+
+    /// How the upstream counts a request's tokens without answering it, if it does.
+    fn counting(&self) -> Option<&dyn Counting> {
+        None
+    }
+}
+
+/// The call of a protocol that counts a request's tokens.
+pub trait Counting: Send + Sync {
+    /// The path and query of the call, as in [`Outbound::endpoint`].
+    fn endpoint(&self, model: &str) -> String;
+
+    /// Makes a request of this call of an encoded generating one.
+    fn request(&self, generating: &[u8], model: &str) -> Vec<u8>;
+
+    /// As [`Outbound::adapt_request`], of a client's own request of this call.
+    fn adapt(&self, members: &splice::Members<'_>, target: Target<'_>) -> Vec<splice::Edit>;
+
+    /// Reads the number. `Err` is an answer that is no answer.
+    fn decode(&self, body: &[u8]) -> Result<u64, ApiError>;
 }
 
 /// Reads one upstream stream into [`Event`]s that obey [`ir::Grammar`].
@@ -247,7 +275,7 @@ pub trait Passthrough: Send {
 }
 
 /// The client protocols that this crate speaks.
-pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat];
+pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
 pub static OUTBOUND: &[&dyn Outbound] =

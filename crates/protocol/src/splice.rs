@@ -175,7 +175,8 @@ fn repeated<'m>(list: &'m [Member<'_>]) -> Option<&'m str> {
     keys.find(|(_, key)| !seen.insert(*key)).map(|(_, key)| key)
 }
 
-struct BorrowedStr<'a>(Cow<'a, str>);
+/// A string, borrowed where nothing in it is escaped.
+pub(crate) struct BorrowedStr<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for BorrowedStr<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,35 +1,88 @@
-//! Anthropic's Messages API, upstream side.
+//! Anthropic's Messages API.
+//!
+//! - `client`: what agents and SDKs send. What breaks the protocol is named; what nobody knows is passed over and told.
+//! - `upstream`: what Anthropic, and whoever speaks as it does, is sent.
+//!
+//! A client of this protocol sends every block back to whoever it talks to next. What other models sign stands in such
+//! blocks too, each in a [`Carrier`](crate::ir::Carrier): `client` wraps and unwraps them, `upstream` never sends one on.
 
-mod cache;
-mod dialect;
-mod error;
-mod ids;
-mod media;
-mod request;
-#[cfg(test)]
-mod request_tests;
-mod response;
-#[cfg(test)]
-mod response_tests;
-mod schema;
-mod stream;
-mod thinking;
-mod tools;
-mod turns;
-#[cfg(test)]
-mod turns_tests;
-pub(crate) mod wire;
+mod client;
+mod upstream;
 
-pub(crate) use self::{dialect::Dialect, request::body, turns::NOTHING};
+use bytes::Bytes;
+
+pub(crate) use self::upstream::{Dialect, NOTHING, body, wire};
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
-    ir::{ApiError, Losses, Request, Response},
+    Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder,
+    StreamEncoder, Target, estimate,
+    ir::{ApiError, Losses, Malformed, Request, Response},
     splice::{Edit, Members},
 };
 
-/// `POST /messages`.
+/// `POST /v1/messages`, from both sides.
 #[derive(Clone, Copy, Debug)]
 pub struct Anthropic;
+
+impl Inbound for Anthropic {
+    fn id(&self) -> ProtocolId {
+        ProtocolId::Anthropic
+    }
+
+    fn needs(&self, members: &Members<'_>) -> Needs {
+        let messages = members.get("messages").unwrap_or_default();
+        let format = ["output_config", "output_format"].map(|field| members.get(field).unwrap_or_default());
+        Needs {
+            tool_call: members.get("tools").is_some_and(|list| list != "[]"),
+            structured_output: format.iter().any(|format| format.contains("\"json_schema\"")),
+            image: messages.contains("\"image\""),
+        }
+    }
+
+    fn validate(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate(members)
+    }
+
+    fn validate_count(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate_count(members)
+    }
+
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed> {
+        client::decode_request(body)
+    }
+
+    fn encode_response(&self, _: &Request, response: &Response, envelope: &Envelope, _: &Served) -> Vec<u8> {
+        client::encode_response(response, envelope)
+    }
+
+    fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8> {
+        client::encode_error(error, context)
+    }
+
+    fn status(&self, error: &ApiError) -> u16 {
+        client::status(error)
+    }
+
+    fn encoder(&self, request: &Request, envelope: Envelope) -> Box<dyn StreamEncoder> {
+        Box::new(client::Encoder::new(envelope, estimate::tokens(request)))
+    }
+
+    fn keep_alive(&self, _: &Envelope) -> &'static [u8] {
+        b"event: ping\ndata: {\"type\":\"ping\"}\n\n"
+    }
+
+    fn forwarded_headers(&self) -> &'static [&'static str] {
+        &["anthropic-version", "anthropic-beta"]
+    }
+
+    /// Nothing is added: who answered is told in headers.
+    fn sign_response(&self, body: Bytes, _: &Served) -> Bytes {
+        body
+    }
+
+    fn passthrough(&self, _: &Envelope) -> Box<dyn Passthrough> {
+        Box::new(client::Filter)
+    }
+}
 
 impl Outbound for Anthropic {
     fn id(&self) -> ProtocolId {
@@ -41,22 +94,26 @@ impl Outbound for Anthropic {
     }
 
     fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
-        request::encode(request, target, losses)
+        upstream::encode_request(request, target, losses)
     }
 
-    fn adapt_request(&self, _members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
-        vec![Edit::set("model", crate::json::Json::from(target.model).to_string())]
+    fn adapt_request(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
+        upstream::adapt_request(members, target)
     }
 
     fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError> {
-        response::decode(body)
+        upstream::decode_response(body)
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode(status, body)
+        upstream::decode_error(status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(upstream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&upstream::Count)
     }
 }

@@ -1,35 +1,79 @@
-//! Google's Gemini API (`generateContent`), upstream side.
+//! Google's Gemini API (`generateContent`).
 //!
 //! What is peculiar to it: the model stands in the path, tool calls mostly come without ids, whatever the model thought
 //! comes back as signatures on ordinary parts, a finish reason of `STOP` also ends an answer that calls tools, and a
 //! stream has no sign of its end but the closed body.
+//!
+//! - `client`: what Google's SDKs and its coding agent speak to this gateway. Either spelling of a field's name is read.
+//! - `upstream`: what Google speaks.
 
-mod body;
-mod contents;
-mod error;
-mod evidence;
-mod generation;
-mod media;
-mod names;
-mod partial;
-mod reader;
-mod request;
-mod response;
-mod stream;
-#[cfg(test)]
-mod tests;
-mod tools;
+mod client;
+mod mime;
+mod part;
+mod signature;
+mod upstream;
 mod wire;
 
+use bytes::Bytes;
+
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
-    ir::{ApiError, Losses, Request, Response},
-    splice,
+    Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder,
+    StreamEncoder, Target,
+    ir::{ApiError, Losses, Malformed, Request, Response},
+    splice::{Edit, Members},
 };
 
-/// The upstream side of Google's Gemini API.
+/// `generateContent` and `streamGenerateContent`, from both sides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
+
+impl Inbound for Gemini {
+    fn id(&self) -> ProtocolId {
+        ProtocolId::Gemini
+    }
+
+    fn needs(&self, members: &Members<'_>) -> Needs {
+        client::needs(members)
+    }
+
+    fn validate(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate(members)
+    }
+
+    fn validate_count(&self, members: &Members<'_>) -> Result<(), Malformed> {
+        client::validate_count(members)
+    }
+
+    fn decode_request(&self, body: &[u8]) -> Result<Request, Malformed> {
+        client::decode_request(body)
+    }
+
+    fn encode_response(&self, request: &Request, response: &Response, envelope: &Envelope, _: &Served) -> Vec<u8> {
+        client::encode_response(request, response, envelope)
+    }
+
+    fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8> {
+        client::encode_error(error, self.status(error), context)
+    }
+
+    fn encoder(&self, request: &Request, envelope: Envelope) -> Box<dyn StreamEncoder> {
+        Box::new(client::Encoder::new(request, envelope))
+    }
+
+    /// An empty line: Google's SDK for Python takes a comment for a broken answer.
+    fn keep_alive(&self, envelope: &Envelope) -> &'static [u8] {
+        if envelope.array { b"\n" } else { b"\r\n" }
+    }
+
+    /// Nothing: who answered is told by headers.
+    fn sign_response(&self, body: Bytes, _: &Served) -> Bytes {
+        body
+    }
+
+    fn passthrough(&self, envelope: &Envelope) -> Box<dyn Passthrough> {
+        Box::new(client::Filter::new(envelope.array))
+    }
+}
 
 impl Outbound for Gemini {
     fn id(&self) -> ProtocolId {
@@ -37,32 +81,30 @@ impl Outbound for Gemini {
     }
 
     fn endpoint(&self, model: &str, stream: bool) -> String {
-        let model = names::in_path(model);
-        match stream {
-            // Without `alt=sse` the stream is one long JSON array.
-            true => format!("/models/{model}:streamGenerateContent?alt=sse"),
-            false => format!("/models/{model}:generateContent"),
-        }
+        upstream::endpoint(model, stream)
     }
 
     fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
-        request::encode(request, target.rules, losses)
+        upstream::encode_request(request, target.rules, losses)
     }
 
-    /// Nothing: the model is named by the path, and usage always comes.
-    fn adapt_request(&self, _: &splice::Members<'_>, _: Target<'_>) -> Vec<splice::Edit> {
-        Vec::new()
+    fn adapt_request(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
+        upstream::adapt_request(members, target.rules)
     }
 
     fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError> {
-        response::decode(body)
+        upstream::decode_response(body)
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode(status, body)
+        upstream::decode_error(status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
-        Box::new(stream::Decoder::default())
+        Box::new(upstream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&upstream::Count)
     }
 }

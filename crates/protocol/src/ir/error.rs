@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use crate::{ProtocolId, json::Json};
+
+/// Longest error body that is kept as it came, in bytes.
+const LONGEST_RAW: usize = 64 * 1024;
+
 /// An error as every protocol can tell it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
@@ -18,6 +23,17 @@ pub struct ApiError {
     pub upstream_status: Option<u16>,
     /// One word that says which of a kind's causes it was, such as `connect` or `auth`.
     pub reason: Option<&'static str>,
+    /// The upstream's own words, for a client that speaks its protocol.
+    pub raw: Option<Box<RawError>>,
+}
+
+/// An error body as the upstream sent it. Clients look for their provider's words in it, and for fields that no other
+/// protocol has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawError {
+    pub protocol: ProtocolId,
+    /// A JSON object. Never holds a key.
+    pub body: String,
 }
 
 impl ApiError {
@@ -30,7 +46,24 @@ impl ApiError {
             retry_after: None,
             upstream_status: None,
             reason: None,
+            raw: None,
         }
+    }
+
+    /// Keeps the body of an upstream's answer, if it is a short JSON object that speaks of the request: what it says of this
+    /// gateway's account there is nobody's business.
+    pub(crate) fn verbatim(mut self, protocol: ProtocolId, body: &[u8]) -> Self {
+        let telling = self.kind.is_about_the_request() && body.len() <= LONGEST_RAW;
+        let object = telling && Json::parse(body).is_ok_and(|parsed| parsed.members().is_some());
+        if let (true, Ok(body)) = (object, std::str::from_utf8(body)) {
+            self.raw = Some(Box::new(RawError { protocol, body: body.to_owned() }));
+        }
+        self
+    }
+
+    /// The upstream's own body, if it speaks `protocol`.
+    pub(crate) fn raw_in(&self, protocol: ProtocolId) -> Option<&str> {
+        self.raw.as_deref().filter(|raw| raw.protocol == protocol).map(|raw| raw.body.as_str())
     }
 
     /// An upstream's answer that makes no sense.
@@ -122,6 +155,21 @@ impl ErrorKind {
             400..=499 => Self::InvalidRequest,
             _ => Self::Upstream,
         }
+    }
+
+    /// Whether the request is at fault, rather than this gateway's account or the provider.
+    fn is_about_the_request(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRequest
+                | Self::ContextLength
+                | Self::ContentPolicy
+                | Self::NotFound
+                | Self::Conflict
+                | Self::TooLarge
+                | Self::UnsupportedMediaType
+                | Self::Unprocessable
+        )
     }
 
     /// The [`ApiError::reason`] of an upstream's error that has none of its own.

@@ -12,7 +12,7 @@ mod usage;
 
 pub use carrier::Carrier;
 pub use custom::CustomCalls;
-pub use error::{ApiError, ErrorKind, Malformed};
+pub use error::{ApiError, ErrorKind, Malformed, RawError};
 pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
 pub use loss::{Loss, LossKind, Losses};
 pub use request::{

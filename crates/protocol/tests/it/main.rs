@@ -3,8 +3,13 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod anthropic_client;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;
+mod gemini_client;
+#[cfg(test)]
+mod messages_stream;
 #[cfg(test)]
 mod openai_chat;

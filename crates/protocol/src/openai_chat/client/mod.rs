@@ -3,7 +3,6 @@
 mod content;
 mod encoder;
 mod error;
-mod fields;
 mod history;
 mod messages;
 mod passthrough;
@@ -16,6 +15,8 @@ mod validate;
 mod request_tests;
 #[cfg(test)]
 mod stream_tests;
+
+use crate::fields;
 
 pub use encoder::Encoder;
 pub use error::encode_error;

@@ -39,7 +39,10 @@ fn tool(mut value: Json, path: &str) -> Result<Tool, Malformed> {
             Ok(Tool::Function(function))
         }
         Some("custom") => custom(take(&mut value, "custom").unwrap_or(Json::Null), &below(path, "custom")),
-        Some(_) => Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value, web_search: false }),
+        Some(kind) => {
+            let web_search = kind.starts_with("web_search");
+            Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value, web_search })
+        }
         None => Err(must_be(&below(path, "type"), "a string such as `function`")),
     }
 }

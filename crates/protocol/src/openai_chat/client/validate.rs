@@ -1,15 +1,8 @@
 //! The cheap check of a request whose bytes pass: what this gateway promises to check, and nothing that would need
 //! the contents read.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-
 use super::fields::{boolean, count, must_be, number, object, string};
-use crate::{ir::Malformed, json::Json, openai_chat::wire::Str, splice::Members};
+use crate::{ir::Malformed, json::Json, roles, splice::Members};
 
 /// The roles that a message may have.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
@@ -35,108 +28,7 @@ pub fn validate(members: &Members<'_>) -> Result<(), Malformed> {
     {
         return Err(must_be("stream_options.include_usage", "true or false"));
     }
-    messages(members)
-}
-
-fn messages(members: &Members<'_>) -> Result<(), Malformed> {
-    let Some(text) = members.get("messages") else {
-        return Err(Malformed::new("messages", "`messages` is required: an array of at least one message"));
-    };
-    if !text.starts_with('[') {
-        return Err(must_be("messages", "an array of messages"));
-    }
-    let turns: Turns = serde_json::from_str(text).map_err(|_| must_be("messages", "an array of messages"))?;
-    if turns.count == 0 {
-        return Err(must_be("messages", "an array of at least one message"));
-    }
-    match turns.wrong {
-        None => Ok(()),
-        Some((at, Turn::NoObject)) => Err(must_be(&format!("messages[{at}]"), "an object")),
-        Some((at, _)) => Err(must_be(&format!("messages[{at}].role"), &format!("one of {}", ROLES.join(", ")))),
-    }
-}
-
-/// How many messages there are, and the first that is wrong.
-struct Turns {
-    count: usize,
-    wrong: Option<(usize, Turn)>,
-}
-
-#[derive(PartialEq)]
-enum Turn {
-    Fine,
-    NoRole,
-    NoObject,
-}
-
-impl<'de> Deserialize<'de> for Turns {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Turns;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("messages")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Turns, A::Error> {
-                let mut turns = Turns { count: 0, wrong: None };
-                while let Some(turn) = sequence.next_element::<Turn>()? {
-                    if turn != Turn::Fine && turns.wrong.is_none() {
-                        turns.wrong = Some((turns.count, turn));
-                    }
-                    turns.count += 1;
-                }
-                Ok(turns)
-            }
-        }
-        deserializer.deserialize_seq(Each)
-    }
-}
-
-impl<'de> Deserialize<'de> for Turn {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct One;
-        impl<'de> Visitor<'de> for One {
-            type Value = Turn;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a message")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Turn, A::Error> {
-                let mut turn = Turn::NoRole;
-                while let Some(key) = map.next_key::<Str<'de>>()? {
-                    if key.as_str() == "role" {
-                        let role = map.next_value::<Str<'de>>()?;
-                        turn = if ROLES.contains(&role.as_str()) { Turn::Fine } else { Turn::NoRole };
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(turn)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Turn, A::Error> {
-                while sequence.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Turn::NoObject)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-            fn visit_unit<E>(self) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Turn, E> {
-                Ok(Turn::NoObject)
-            }
-        }
-        deserializer.deserialize_any(One)
-    }
+    roles::check(members, &ROLES)
 }
 
 #[cfg(test)]

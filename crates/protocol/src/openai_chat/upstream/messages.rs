@@ -107,7 +107,7 @@ impl<'a> Writer<'a> {
         }
         let mut media = Vec::new();
         for (at, part) in result.content.iter().enumerate() {
-            if matches!(part, Part::Media(_)) {
+            if matches!(part, Part::Media(_) | Part::Opaque { .. }) {
                 media.extend(self.part(part, &format!("{path}.content[{at}]")));
             }
         }

@@ -1,0 +1,36 @@
+//! The upstream's side: requests written, answers read.
+
+mod adapt;
+mod body;
+mod contents;
+mod count;
+mod error;
+mod evidence;
+mod generation;
+mod media;
+mod names;
+mod partial;
+mod reader;
+mod request;
+mod response;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+pub use adapt::adapt as adapt_request;
+pub use count::Count;
+pub use error::decode as decode_error;
+pub use request::encode as encode_request;
+pub use response::decode as decode_response;
+pub use stream::Decoder;
+
+/// The path and query of the generating call.
+pub fn endpoint(model: &str, stream: bool) -> String {
+    let model = names::in_path(model);
+    match stream {
+        // Without `alt=sse` the stream is one long JSON array.
+        true => format!("/models/{model}:streamGenerateContent?alt=sse"),
+        false => format!("/models/{model}:generateContent"),
+    }
+}

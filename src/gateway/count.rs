@@ -1,0 +1,137 @@
+//! How many tokens a request would take: asked of the provider that would serve it, where that one counts, and else
+//! estimated here. A client that asks wants to know quickly, so nothing is tried twice.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Response, header},
+};
+use bytes::Bytes;
+use llm_protocol::{
+    estimate,
+    ir::{ApiError, ErrorKind},
+    splice::Members,
+};
+use tokio::time::Instant;
+
+use super::{
+    Call, allow,
+    asked::Asked,
+    attempt,
+    drive::{Exchange, Patience, Won, drive},
+    forwarded,
+    prepare::Source,
+    record::{Manners, Record},
+    tell_attempts,
+};
+use crate::{
+    app::App,
+    catalog::Caller,
+    health::Outcome,
+    providers::Outgoing,
+    routing::{self, Target},
+    upstream::read_whole,
+};
+
+/// An estimate is at hand, so that no provider is waited for any longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A number of tokens, and where it came from.
+#[derive(Debug)]
+pub struct Counted {
+    pub tokens: u64,
+    /// Nobody counted: it is this gateway's guess.
+    pub estimated: bool,
+    /// Who was asked.
+    headers: HeaderMap,
+}
+
+impl Counted {
+    /// The answer whose body, which is JSON, tells the number in the client's protocol.
+    pub fn into_response(self, body: String) -> Response<Body> {
+        let mut response = Response::new(Body::from(body));
+        *response.headers_mut() = self.headers;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.estimated {
+            headers.insert(HeaderName::from_static("x-orchestrator-estimate"), HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Counts the tokens of the request in `body`. It is routed as a generating one is, but is not counted against the
+/// caller's limit: it generates nothing, and agents ask for many counts at once.
+pub async fn count(
+    app: &App,
+    call: &Call,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Bytes,
+    record: &mut Record,
+) -> Result<Counted, ApiError> {
+    let members = Members::read(&body)?;
+    let asked = Asked::read(call, &members, headers)?;
+    record.asked(&asked.wish.model, false, Manners::default());
+    call.inbound.validate_count(&members)?;
+    let catalog = app.catalog();
+    allow(&catalog, caller, &asked.wish.model)?;
+    let groups = routing::candidates(&catalog, &asked.wish)?;
+    let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
+    let forwarded = forwarded(call.inbound, headers);
+    let mut counter = Counter(Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, false));
+    let first = plan.first().is_some_and(|target| counter.0.counts(target));
+    plan.retain(|target| first && counter.0.counts(target));
+    let patience = Patience {
+        timeout: Some(asked.timeout.map_or(LONGEST_WAIT, |timeout| timeout.min(LONGEST_WAIT))),
+        retries: Some(0),
+        stream: false,
+    };
+    let told = if plan.is_empty() { None } else { Some(drive(app, patience, plan, &mut counter, record).await) };
+    let (tokens, estimated) = match told {
+        Some(Ok(Won { reply, permit, .. })) => {
+            permit.settle(&Outcome::Success { latency: record.elapsed() });
+            (reply, false)
+        }
+        Some(Err(error)) if !is_forgivable(&error) => return Err(error),
+        Some(Err(_)) | None => (estimate::tokens(&*counter.0.canonical()?), true),
+    };
+    let mut headers = HeaderMap::new();
+    if let Some((provider, model)) = record.asked_last() {
+        tell_attempts(&mut headers, provider, model, record.attempts());
+    }
+    record.succeed();
+    Ok(Counted { tokens, estimated, headers })
+}
+
+/// Whether an estimate is a better answer than the error: not where the request is wrong. A 404 that does not speak of the
+/// model means that the server does not know the call.
+fn is_forgivable(error: &ApiError) -> bool {
+    match error.kind {
+        ErrorKind::NotFound => error.code.as_deref() != Some("model_not_found"),
+        kind => kind.status() == 429 || kind.status() >= 500 && kind != ErrorKind::Internal,
+    }
+}
+
+/// Asks for a count.
+struct Counter<'a>(Source<'a>);
+
+impl Exchange for Counter<'_> {
+    type Prepared = Outgoing;
+    type Reply = u64;
+
+    fn prepare(&mut self, target: &Target) -> Result<Outgoing, ApiError> {
+        let unable = || ApiError::new(ErrorKind::NotFound, "this provider counts no tokens");
+        self.0.prepare_count(target)?.ok_or_else(unable)
+    }
+
+    async fn send(&self, app: &App, target: &Target, outgoing: &Outgoing, deadline: Instant) -> Result<u64, ApiError> {
+        let (head, body) = attempt::accepted(&app.upstream, &target.provider, outgoing, deadline).await?;
+        let body = read_whole(body, &head.headers, app.config.routing.max_response_bytes, deadline).await?;
+        match outgoing.outbound.counting() {
+            Some(counting) => counting.decode(&body),
+            None => Err(ApiError::new(ErrorKind::Internal, "an answer came to a call that does not exist")),
+        }
+    }
+}
