@@ -23,7 +23,7 @@ use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 
 use self::vendor::Key;
 pub use self::{
-    outgoing::Outgoing,
+    outgoing::{Operation, Outgoing},
     vendor::{Call, Fault, Options, Vendor},
 };
 use crate::{catalog::Provider, upstream::Client};
@@ -56,7 +56,23 @@ const OPENAI: Kind = Kind {
     base_url: Some("https://api.openai.com/v1"),
     version: "v1",
     vendor: &Key::Bearer,
-    known_models: &["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "text-embedding-*", "ft:gpt-*"],
+    known_models: &[
+        "gpt-*",
+        "chatgpt-*",
+        "o1*",
+        "o3*",
+        "o4*",
+        "codex-*",
+        "text-embedding-*",
+        "ft:gpt-*",
+        "babbage-002",
+        "davinci-002",
+        "dall-e-*",
+        "tts-*",
+        "whisper-*",
+        "omni-moderation-*",
+        "text-moderation-*",
+    ],
 };
 
 const ANTHROPIC: Kind = Kind {

@@ -118,7 +118,7 @@ pub fn translated(fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
 /// Whether there is nothing that a client could take for an answer: no reason to have stopped, or one that says that the
 /// provider itself failed. A reason that the recording has only a number for binds nobody.
 fn must_fail(expect: &Value) -> bool {
-    let failures = ["", "MISSING_THOUGHT_SIGNATURE", "TOO_MANY_TOOL_CALLS"];
+    let failures = ["", "failed", "MISSING_THOUGHT_SIGNATURE", "TOO_MANY_TOOL_CALLS"];
     expect["finish_openai_ok"].is_null()
         && failures.contains(&expect["finish_native"].as_str().unwrap_or_default())
         && !expect["finish_native"].is_number()
@@ -190,11 +190,13 @@ impl Answer {
             }
             for (position, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
                 let entry = calls.entry(call["index"].as_u64().unwrap_or(position as u64)).or_default();
-                for (part, value) in [
-                    (&mut entry.0, &call["id"]),
-                    (&mut entry.1, &call["function"]["name"]),
-                    (&mut entry.2, &call["function"]["arguments"]),
-                ] {
+                let (inner, said) = match call["custom"].is_object() {
+                    true => (&call["custom"], "input"),
+                    false => (&call["function"], "arguments"),
+                };
+                for (part, value) in
+                    [(&mut entry.0, &call["id"]), (&mut entry.1, &inner["name"]), (&mut entry.2, &inner[said])]
+                {
                     part.push_str(value.as_str().unwrap_or_default());
                 }
             }
@@ -214,8 +216,10 @@ impl Answer {
     }
 }
 
+/// A call of a free-text tool is recorded with its text, one that was cut off with what there is of its arguments.
 fn named_arguments(call: &Value) -> Value {
-    json!({"name": call["name"], "arguments": numbers(&call["arguments"])})
+    let said = [&call["input"], &call["arguments"]["__unparsed__"]].into_iter().find(|said| said.is_string());
+    json!({"name": call["name"], "arguments": numbers(said.unwrap_or(&call["arguments"]))})
 }
 
 /// The same with all numbers as floats: 1 and 1.0 are one number.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{from_anthropic, from_bedrock, from_gemini};
+use super::{from_anthropic, from_bedrock, from_gemini, from_responses};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,7 @@ pub enum Wire {
     Bedrock,
     /// Anthropic's, inside Bedrock's InvokeModel.
     BedrockInvoke,
+    Responses,
 }
 
 /// A vendor with paths of its own.
@@ -64,6 +65,7 @@ impl Fixture {
             Wire::Anthropic | Wire::BedrockInvoke => from_anthropic::convert(&self.body),
             Wire::Bedrock => from_bedrock::convert(&self.body),
             Wire::Gemini => from_gemini::convert(&self.body),
+            Wire::Responses => from_responses::convert(&self.body),
         };
         if self.stream {
             body["stream"] = true.into();
@@ -104,10 +106,12 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         "bedrock" => Wire::Bedrock,
         // Embeddings come the same way.
         "bedrock_invoke" if fixture["request"]["body"]["messages"].is_array() => Wire::BedrockInvoke,
+        "responses" => Wire::Responses,
         _ => return None,
     };
     let text = |key: &str| fixture[key].as_str().unwrap_or_default().to_owned();
     let request = &fixture["request"];
+    let answer = fixture["response"].to_string();
     let model = request["body"]["model"].as_str().map_or_else(|| model_in(&request["path"]), str::to_owned);
     Some(Fixture {
         id: text("id"),
@@ -119,7 +123,7 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         body: request["body"].clone(),
         status: fixture["response"]["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
         expect: fixture["expect"].clone(),
-        key_refused: fixture["response"].to_string().contains("API_KEY_INVALID"),
+        key_refused: ["API_KEY_INVALID", "Incorrect API key"].iter().any(|words| answer.contains(words)),
     })
 }
 

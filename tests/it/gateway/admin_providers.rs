@@ -210,7 +210,7 @@ async fn each_type_sends_its_key_its_own_way_and_never_in_the_address() {
         gateway.ask(dialect.model()).await.assert_ok();
         let seen = a.last();
         let (name, value) = match dialect {
-            Dialect::OpenAi => ("authorization", "Bearer sk-of-a"),
+            Dialect::OpenAi | Dialect::Responses => ("authorization", "Bearer sk-of-a"),
             Dialect::Anthropic => ("x-api-key", "sk-of-a"),
             Dialect::Gemini => ("x-goog-api-key", "sk-of-a"),
         };

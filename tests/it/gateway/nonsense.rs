@@ -180,6 +180,7 @@ async fn a_provider_is_spoken_to_at_the_same_place_however_its_base_url_is_writt
                 Dialect::OpenAi => "/v1/chat/completions",
                 Dialect::Anthropic => "/v1/messages",
                 Dialect::Gemini => "/v1beta/models/gemini-2.5-flash:generateContent",
+                Dialect::Responses => "/v1/responses",
             };
             assert_eq!(path, expected, "{base}");
         }

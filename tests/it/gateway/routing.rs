@@ -156,14 +156,15 @@ async fn a_fallback_of_another_protocol_answers_in_the_clients_own() {
 async fn the_orchestration_fields_stay_here() {
     for dialect in Dialect::ALL {
         let (gateway, [a]) = stage_of(dialect, &[]).await;
-        let more = json!({"provider": "a", "fallback_providers": ["a"], "timeout": 30, "retry_count": 1, "top_p": 0.5});
+        let more =
+            json!({"provider": "a", "fallback_providers": ["a"], "timeout": 30, "retry_count": 1, "max_tokens": 333});
         let reply = ask(&gateway, dialect.model(), more).await;
         reply.assert_ok();
         let sent = String::from_utf8(a.last().body).unwrap();
         for name in ["\"provider\"", "fallback", "\"timeout\"", "retry"] {
             assert!(!sent.contains(name), "{sent}");
         }
-        assert!(sent.contains("0.5"), "{sent}");
+        assert!(sent.contains("333"), "{sent}");
         assert_eq!(reply.header("x-orchestrator-dropped"), None);
     }
 }

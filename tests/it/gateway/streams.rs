@@ -57,7 +57,7 @@ async fn a_stream_that_just_ends_without_a_reason_is_an_error() {
 
 #[tokio::test]
 async fn an_error_event_after_content_reaches_the_client_as_an_error_event() {
-    for dialect in [Dialect::OpenAi] {
+    for dialect in [Dialect::OpenAi, Dialect::Responses] {
         let mut frames = dialect.begun(&["Hel", "lo"]);
         frames.push(dialect.error_event());
         breaks_off(dialect, Script::sse(&frames), 502, "server_error").await;

@@ -8,7 +8,7 @@ mod environment;
 use serde_json::json;
 
 use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream};
-use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, SYSTEM};
+use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM};
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
 struct World {
@@ -29,7 +29,7 @@ impl World {
         let gemini = Upstream::start("gemini").await;
         let busy = Upstream::start("busy").await;
         let broken = Upstream::start("broken").await;
-        primary.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
+        primary.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o", "gpt-5-codex"]);
         backup.lists(&["gpt-3.5-turbo", "gpt-4", "gpt-4o"]);
         busy.lists(&["busy-model"]).always(Script::error(429, "Rate limit reached"));
         broken.lists(&["broken-model"]).always(Script::error(500, "The server had an error"));
@@ -44,7 +44,7 @@ impl World {
 
     fn upstream(&self, dialect: Dialect) -> &Upstream {
         match dialect {
-            Dialect::OpenAi => &self.primary,
+            Dialect::OpenAi | Dialect::Responses => &self.primary,
             Dialect::Anthropic => &self.anthropic,
             Dialect::Gemini => &self.gemini,
         }
@@ -65,13 +65,11 @@ impl World {
     }
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini];
-
 /// A question of each kind to a provider of each type: whole, streamed, with a tool (whole and streamed), by schema.
 async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
     let world = World::start().await;
     let [chat, tools, schema] = scripts;
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         let (upstream, model) = (world.upstream(dialect), dialect.model());
         world.run(environment, chat, &[model, upstream.name()]).await;
         for streamed in [false, true] {
@@ -101,6 +99,28 @@ async fn the_current_python_sdk_routes_lists_and_raises_the_right_classes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_current_python_sdk_does_everything_beside_chat() {
+    let Some(environment) = Environment::prepare(&PYTHON).await else { return };
+    let world = World::start().await;
+    world.gemini.next(Script::json(
+        200,
+        &json!({
+            "embeddings": [{"values": [0.5, -1]}, {"values": [1, 2]}], "usageMetadata": {"promptTokenCount": 4},
+        }),
+    ));
+    for script in answers::operations() {
+        world.primary.next(script);
+    }
+    world.run(&environment, "python_operations.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_protocols_sdks_read_the_list_of_models() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    World::start().await.run(&environment, "python_lists.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_current_node_sdk_reads_every_providers_answers() {
     let Some(environment) = Environment::prepare(&NODE).await else { return };
     asks_every_provider(&environment, ["node_chat.mjs", "node_tools.mjs", "node_schema.mjs"]).await;
@@ -110,7 +130,7 @@ async fn the_current_node_sdk_reads_every_providers_answers() {
 async fn the_old_python_sdk_chats_streams_batches_and_falls_back() {
     let Some(environment) = Environment::prepare(&PYTHON_LEGACY).await else { return };
     let world = World::start().await;
-    for dialect in DIALECTS {
+    for dialect in Dialect::ALL {
         world.run(&environment, "legacy_chat.py", &[dialect.model(), world.upstream(dialect).name()]).await;
     }
     world.primary.always(Script::error(503, "Overloaded"));

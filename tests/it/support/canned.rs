@@ -1,4 +1,4 @@
-//! Answers as the three providers word them.
+//! Answers as the providers word them.
 
 use serde_json::{Value, json};
 
@@ -8,16 +8,19 @@ pub enum Dialect {
     OpenAi,
     Anthropic,
     Gemini,
+    /// OpenAI's newer protocol, in which some of its models are served only.
+    Responses,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses];
 
     /// The dialect that a request is written in, told by its path.
     pub fn of(path: &str) -> Self {
         match path {
             path if path.ends_with("/messages") || path.ends_with("awPredict") => Self::Anthropic,
             path if path.contains("enerateContent") => Self::Gemini,
+            path if path.ends_with("/responses") => Self::Responses,
             _ => Self::OpenAi,
         }
     }
@@ -25,7 +28,7 @@ impl Dialect {
     /// The provider type that speaks it.
     pub fn kind(self) -> &'static str {
         match self {
-            Self::OpenAi => "openai",
+            Self::OpenAi | Self::Responses => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
         }
@@ -37,6 +40,7 @@ impl Dialect {
             Self::OpenAi => "gpt-4o",
             Self::Anthropic => "claude-sonnet-4-5",
             Self::Gemini => "gemini-2.5-flash",
+            Self::Responses => "gpt-5-codex",
         }
     }
 
@@ -57,6 +61,7 @@ impl Dialect {
                 "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}],
                 "usageMetadata": gemini_usage(), "modelVersion": "upstream-model", "responseId": "resp-1",
             }),
+            Self::Responses => responses_answer("completed", json!([responses_message(text)])),
         }
     }
 
@@ -65,14 +70,17 @@ impl Dialect {
         match self {
             Self::OpenAi => vec![openai_chunk(json!({"role": "assistant", "content": ""}), None)],
             Self::Anthropic => vec![
-                anthropic_event(json!({"type": "message_start", "message": {
+                event(json!({"type": "message_start", "message": {
                     "id": "msg_1", "type": "message", "role": "assistant", "model": "upstream-model", "content": [],
                     "stop_reason": null, "stop_sequence": null,
                     "usage": {"input_tokens": 8, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0, "output_tokens": 1},
                 }})),
-                anthropic_event(json!({"type": "ping"})),
+                event(json!({"type": "ping"})),
             ],
             Self::Gemini => vec![],
+            Self::Responses => {
+                vec![event(json!({"type": "response.created", "response": responses_answer("in_progress", json!([]))}))]
+            }
         }
     }
 
@@ -80,20 +88,28 @@ impl Dialect {
     pub fn piece(self, text: &str) -> String {
         match self {
             Self::OpenAi => openai_chunk(json!({"content": text}), None),
-            Self::Anthropic => anthropic_event(
-                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
-            ),
+            Self::Anthropic => {
+                event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}))
+            }
             Self::Gemini => {
                 gemini_chunk(json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}), false)
             }
+            Self::Responses => event(json!({
+                "type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": text,
+            })),
         }
     }
 
     /// The pieces, with what must stand around them for the content to begin.
     pub fn begun(self, texts: &[&str]) -> Vec<String> {
         let mut frames = self.preamble();
+        if self == Self::Responses {
+            let item =
+                json!({"type": "message", "id": "msg_1", "status": "in_progress", "role": "assistant", "content": []});
+            frames.push(event(json!({"type": "response.output_item.added", "output_index": 0, "item": item})));
+        }
         if self == Self::Anthropic {
-            frames.push(anthropic_event(json!({
+            frames.push(event(json!({
                 "type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""},
             })));
         }
@@ -115,17 +131,23 @@ impl Dialect {
                 frames.push("data: [DONE]\n\n".into());
             }
             Self::Anthropic => {
-                frames.push(anthropic_event(json!({"type": "content_block_stop", "index": 0})));
-                frames.push(anthropic_event(json!({
+                frames.push(event(json!({"type": "content_block_stop", "index": 0})));
+                frames.push(event(json!({
                     "type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
                     "usage": {"output_tokens": 7},
                 })));
-                frames.push(anthropic_event(json!({"type": "message_stop"})));
+                frames.push(event(json!({"type": "message_stop"})));
             }
             Self::Gemini => {
                 let last =
                     json!({"content": {"role": "model", "parts": [{"text": ""}]}, "finishReason": "STOP", "index": 0});
                 frames.push(gemini_chunk(last, true));
+            }
+            Self::Responses => {
+                let item = responses_message(&texts.concat());
+                let answer = responses_answer("completed", json!([item]));
+                frames.push(event(json!({"type": "response.output_item.done", "output_index": 0, "item": item})));
+                frames.push(event(json!({"type": "response.completed", "response": answer})));
             }
         }
         frames
@@ -138,12 +160,15 @@ impl Dialect {
                 "data: {}\n\n",
                 json!({"error": {"message": "The server had an error", "type": "server_error", "param": null, "code": null}})
             ),
-            Self::Anthropic => anthropic_event(
-                json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
-            ),
+            Self::Anthropic => {
+                event(json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}))
+            }
             Self::Gemini => format!(
                 "data: {}\r\n\r\n",
                 json!({"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}})
+            ),
+            Self::Responses => event(
+                json!({"type": "error", "code": "server_error", "message": "The server had an error", "param": null}),
             ),
         }
     }
@@ -151,7 +176,7 @@ impl Dialect {
     /// An error body for a status.
     pub fn error(self, status: u16, message: &str) -> Value {
         match self {
-            Self::OpenAi => {
+            Self::OpenAi | Self::Responses => {
                 let kind = if status < 500 { "invalid_request_error" } else { "server_error" };
                 json!({"error": {"message": message, "type": kind, "param": null, "code": null}})
             }
@@ -187,8 +212,27 @@ fn openai_usage() -> Value {
     })
 }
 
-fn anthropic_event(data: Value) -> String {
+/// An event that is named by its type.
+pub fn event(data: Value) -> String {
     format!("event: {}\ndata: {data}\n\n", data["type"].as_str().expect("every event has a type"))
+}
+
+fn responses_message(text: &str) -> Value {
+    let content = json!([{"type": "output_text", "text": text, "annotations": []}]);
+    json!({"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": content})
+}
+
+/// An answer in OpenAI's newer protocol.
+pub fn responses_answer(status: &str, output: Value) -> Value {
+    let usage = json!({
+        "input_tokens": 11, "output_tokens": 7, "total_tokens": 18,
+        "input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 0},
+    });
+    let usage = if status == "completed" { usage } else { Value::Null };
+    json!({
+        "id": "resp_1", "object": "response", "created_at": 1_767_225_600, "model": "upstream-model", "status": status,
+        "error": null, "incomplete_details": null, "output": output, "usage": usage,
+    })
 }
 
 fn gemini_usage() -> Value {

@@ -64,6 +64,21 @@ pub enum Hint {
     TopLogprobs,
 }
 
+impl Hint {
+    /// The name of the field in OpenAI's chat protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verbosity => "verbosity",
+            Self::ServiceTier => "service_tier",
+            Self::PromptCacheKey => "prompt_cache_key",
+            Self::PromptCacheRetention => "prompt_cache_retention",
+            Self::Metadata => "metadata",
+            Self::Store => "store",
+            Self::TopLogprobs => "top_logprobs",
+        }
+    }
+}
+
 impl From<&Unmapped> for Loss {
     fn from(field: &Unmapped) -> Self {
         let kind = match field.refusal {

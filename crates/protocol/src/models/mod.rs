@@ -61,6 +61,9 @@ pub struct ModelRules {
     pub tool_call_ids: ToolCallIds,
     /// In OpenAI's chat protocol: whether Gemini's thought signatures are sent back, in `extra_content`.
     pub thought_signatures: bool,
+    /// In OpenAI's chat protocol: whether the fields of a [`Hint`](crate::ir::Hint) are taken, which a server that is merely
+    /// compatible may refuse.
+    pub takes_hints: bool,
     /// In OpenAI's protocols: the model is served by the Responses protocol only.
     pub responses_only: bool,
     /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
@@ -94,6 +97,7 @@ impl Default for ModelRules {
             reasoning_history: None,
             tool_call_ids: ToolCallIds::Any,
             thought_signatures: false,
+            takes_hints: false,
             responses_only: false,
             refused_fields: Vec::new(),
         }
@@ -286,6 +290,17 @@ mod tests {
         assert_eq!(rules(claude), Models::builtin().rules(ProtocolId::Anthropic, "anthropic", claude));
         assert_eq!(rules("eu.amazon.nova-lite-v1:0").max_output_tokens, Some(10_000));
         assert_eq!(rules("meta.llama3-1-70b-instruct-v1:0").forced_tool_choice, ForcedToolChoice::Never);
+    }
+
+    #[test]
+    fn models_that_the_chat_protocol_does_not_serve_are_known() {
+        let models = Models::builtin();
+        let only = |name| models.rules(ProtocolId::OpenAiChat, "openai", name).responses_only;
+        let newer =
+            ["gpt-5-codex", "gpt-5.3-codex", "codex-mini-latest", "o1-pro", "openai/o3-pro-2025-06-10", "gpt-5-pro"];
+        let more = ["gpt-5.4-pro", "o3-deep-research", "computer-use-preview", "gpt-5.1-codex-max"];
+        assert!(newer.into_iter().chain(more).all(only));
+        assert!(!["gpt-5", "gpt-5.4", "o3", "gpt-4o", "sonar-deep-research", "x"].into_iter().any(only));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //!   numbers where strings belong, lists where text belongs, and leave out what they like.
 
 mod client;
-mod ids;
 mod upstream;
 mod wire;
+
+pub(crate) use self::client::encode_error;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use crate::{
     Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder, StreamEncoder,
     Target,
     ir::{ApiError, Losses, Malformed, Request, Response},
+    openai::error,
     splice::{Edit, Members},
 };
 
@@ -87,7 +89,7 @@ impl Outbound for OpenAiChat {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        upstream::decode_error(status, body)
+        error::decode_error(status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {

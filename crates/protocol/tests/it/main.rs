@@ -5,6 +5,8 @@ mod anthropic;
 #[cfg(test)]
 mod anthropic_client;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;
@@ -13,3 +15,5 @@ mod gemini_client;
 mod messages_stream;
 #[cfg(test)]
 mod openai_chat;
+#[cfg(test)]
+mod openai_responses;

@@ -23,6 +23,7 @@ mod response_tests;
 #[cfg(test)]
 mod turns_tests;
 
+pub(crate) use self::{dialect::Dialect, request::body, turns::NOTHING};
 pub use adapt::adapt_request;
 pub use count::Count;
 pub(crate) use dialect::Dialect;

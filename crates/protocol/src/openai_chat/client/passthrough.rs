@@ -11,7 +11,7 @@ use super::{error::encode_error, response::additions};
 use crate::{
     ErrorContext, Passthrough, Served,
     ir::ApiError,
-    openai_chat::wire::{List, Raw, Str},
+    openai::lenient::{List, Raw, Str},
     splice::Members,
     sse::{Frame, write_data},
 };

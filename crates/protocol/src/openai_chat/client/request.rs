@@ -5,7 +5,7 @@ use super::{
     messages, tools, validate,
 };
 use crate::{
-    ir::{Effort, Malformed, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped},
+    ir::{Effort, Hint, Malformed, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped},
     json::Json,
     splice::Members,
 };
@@ -202,6 +202,20 @@ fn rest(members: &Members<'_>, rest: &mut Vec<Unmapped>) {
             ("web_search_options", _) => (key, Some("web search is built into OpenAI's search models only")),
             _ => (key, None),
         };
-        rest.push(Unmapped { path: path.to_owned(), refusal, ..Unmapped::default() });
+        let hint = hint(key).map(|hint| (hint, value));
+        rest.push(Unmapped { path: path.to_owned(), refusal, hint });
     }
+}
+
+/// What the Responses protocol has a field for as well.
+fn hint(key: &str) -> Option<Hint> {
+    const SHARED: [Hint; 6] = [
+        Hint::Verbosity,
+        Hint::ServiceTier,
+        Hint::PromptCacheKey,
+        Hint::PromptCacheRetention,
+        Hint::Metadata,
+        Hint::Store,
+    ];
+    SHARED.into_iter().find(|hint| hint.as_str() == key)
 }

@@ -288,6 +288,22 @@ fn what_has_no_counterpart_is_refused_or_reported_and_defaults_are_neither() {
         request.rest.iter().filter(|field| field.refusal.is_none()).map(|field| field.path.as_str()).collect();
     assert_eq!(refused, ["logit_bias", "prediction", "modalities", "audio", "web_search_options"]);
     assert_eq!(hints, ["store", "metadata", "service_tier", "prompt_cache_key", "verbosity", "brand_new", "provider"]);
+    let carried: Vec<String> = request
+        .rest
+        .iter()
+        .filter_map(|field| field.hint.as_ref())
+        .map(|(hint, value)| format!("{}={value}", hint.as_str()))
+        .collect();
+    assert_eq!(
+        carried,
+        [
+            "store=true",
+            r#"metadata={"a":"b"}"#,
+            r#"service_tier="flex""#,
+            r#"prompt_cache_key="k""#,
+            r#"verbosity="low""#
+        ]
+    );
     let defaults = with(
         r#","logit_bias":{},"modalities":["text"],"store":false,"n":1,"logprobs":false,"top_logprobs":0,"service_tier":"auto","verbosity":"medium","metadata":{},"audio":null,"provider":"p","fallback_providers":["q"],"timeout":3,"retry_count":1,"stream_options":{"include_obfuscation":false}"#,
     )

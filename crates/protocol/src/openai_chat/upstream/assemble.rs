@@ -12,7 +12,8 @@ use crate::{
     ProtocolId,
     ir::{Block, Citation, Delta, Event, Signature},
     json::Json,
-    openai_chat::wire::{Content, Message, Piece, Raw, Str, read},
+    openai::lenient::{Raw, Str, json_text, read},
+    openai_chat::wire::{Content, Message, Piece},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Assembler {
         for (ordinal, call) in message.tool_calls.0.iter().enumerate() {
             let arguments = match (&call.function, &call.custom) {
                 (_, Some(custom)) => custom.input.0.clone(),
-                (Some(function), None) => function.arguments(),
+                (Some(function), None) => json_text(function.arguments),
                 (None, None) => "".into(),
             };
             let signature = extras::thought_signature(call.extra_content)
@@ -111,7 +112,7 @@ impl Assembler {
             self.call(&calls::read(call, &arguments), signature, out);
         }
         if let Some(function) = &message.function_call {
-            let arguments = function.arguments();
+            let arguments = json_text(function.arguments);
             let piece = calls::Piece { name: function.name.as_str(), arguments: &arguments, ..calls::Piece::default() };
             self.call(&piece, None, out);
         }

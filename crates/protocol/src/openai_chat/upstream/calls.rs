@@ -3,10 +3,7 @@
 //! OpenAI numbers calls by `index` and names each once. Others give every call index 0, or the same id, or no id, or
 //! send a call whole in one piece.
 
-use crate::{
-    ir::Signature,
-    openai_chat::{ids, wire},
-};
+use crate::{ir::Signature, openai::ids, openai_chat::wire};
 
 /// One tool call while it is read.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     ir::{Finish, FinishReason, Usage},
-    openai_chat::wire::{Num, Raw, Str, read},
+    openai::lenient::{Num, Raw, Str, read},
 };
 
 #[derive(Default, Deserialize)]

@@ -7,7 +7,8 @@ use super::assemble::anthropic;
 use crate::{
     ProtocolId, base64,
     ir::{Block, Citation, Signature},
-    openai_chat::wire::{List, Message, Num, Raw, Str, read},
+    openai::lenient::{List, Num, Raw, Str, read},
+    openai_chat::wire::Message,
 };
 
 /// Text, its signature, and whether the whole is encrypted.

@@ -1,24 +1,20 @@
 //! Writes the conversation for an upstream.
 
-use super::request::speaks_of_json;
 use crate::{
-    ProtocolId, base64,
+    ProtocolId,
     ir::{
         Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, Signature,
         ToolCall, ToolResult,
     },
     json::Json,
     models::{ModelRules, ToolCallIds},
-    openai_chat::ids,
+    openai::{
+        self,
+        body::speak_of_json,
+        content::{self, LONGEST_ID, texts},
+        ids,
+    },
 };
-
-/// OpenAI takes no longer ids.
-const LONGEST_ID: usize = 64;
-
-/// The text parts among `parts`.
-pub fn texts<'a>(parts: impl Iterator<Item = &'a Part>) -> impl Iterator<Item = &'a str> {
-    parts.filter_map(|part| if let Part::Text(text) = part { Some(text.text.as_str()) } else { None })
-}
 
 /// Writes messages one after the other.
 pub struct Writer<'a> {
@@ -34,16 +30,16 @@ impl<'a> Writer<'a> {
 
     /// All messages; `instruction` says in words what the answer is to look like.
     pub fn write(mut self, request: &Request, instruction: Option<&str>) -> Vec<Json> {
-        let told = matches!(request.response_format, Some(ResponseFormat::JsonObject)) && speaks_of_json(request);
+        let parts = request.system.iter().chain(request.messages.iter().flat_map(|message| &message.parts));
+        let told = matches!(request.response_format, Some(ResponseFormat::JsonObject)) && speak_of_json(parts);
         let instruction = instruction.filter(|_| !told);
-        let system: Vec<&str> =
-            texts(request.system.iter()).chain(instruction).filter(|text| !text.trim().is_empty()).collect();
+        let system = content::paragraphs(texts(request.system.iter()).chain(instruction));
         if !system.is_empty() {
-            self.say("system", Json::from(system.join("\n\n")));
+            self.say("system", Json::from(system));
         }
-        self.note_cache(request.system.iter());
+        content::note_cache(request.system.iter(), self.losses);
         for (at, message) in request.messages.iter().enumerate() {
-            self.note_cache(message.parts.iter());
+            content::note_cache(message.parts.iter(), self.losses);
             let path = format!("messages[{at}]");
             match message.role {
                 Role::System => self.system(message),
@@ -58,21 +54,8 @@ impl<'a> Writer<'a> {
         self.out.push(Json::object([("role", Json::from(role)), ("content", content)]));
     }
 
-    /// Servers of this protocol cache by themselves; a hint where to do so has no field.
-    fn note_cache<'p>(&mut self, mut parts: impl Iterator<Item = &'p Part>) {
-        let hinted = parts.any(|part| match part {
-            Part::Text(text) => text.cache.is_some(),
-            Part::Media(media) => media.cache.is_some(),
-            Part::ToolResult(result) => result.cache.is_some(),
-            _ => false,
-        });
-        if hinted {
-            self.losses.dropped("cache_control");
-        }
-    }
-
     fn system(&mut self, message: &Message) {
-        let text = texts(message.parts.iter()).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+        let text = content::paragraphs(texts(message.parts.iter()));
         if !text.is_empty() {
             let role = if self.rules.system_in_messages { "system" } else { "user" };
             self.say(role, Json::from(text));
@@ -91,7 +74,7 @@ impl<'a> Writer<'a> {
             rest.extend(self.part(part, &format!("{path}.content[{at}]")));
         }
         let answers = message.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));
-        match content(rest) {
+        match said(rest) {
             Some(content) => self.say("user", content),
             // Somebody who says nothing still takes a turn.
             None if !answers => self.say("user", Json::from("")),
@@ -101,10 +84,7 @@ impl<'a> Writer<'a> {
 
     /// Writes one result, and gives back what must follow in a message of the user's.
     fn result(&mut self, result: &ToolResult, path: &str) -> Vec<Json> {
-        let mut text = texts(result.content.iter()).collect::<Vec<_>>().join("\n");
-        if result.is_error && !text.to_ascii_lowercase().starts_with("error") {
-            text = format!("Error: {text}");
-        }
+        let mut text = content::result_text(result);
         let mut media = Vec::new();
         for (at, part) in result.content.iter().enumerate() {
             if matches!(part, Part::Media(_) | Part::Opaque { .. }) {
@@ -145,21 +125,21 @@ impl<'a> Writer<'a> {
     }
 
     fn media(&mut self, media: &Media, path: &str) -> Option<Json> {
-        let mime = media.mime.as_deref().unwrap_or("application/octet-stream");
+        let mime = content::mime(media);
         match (media.kind, &media.source) {
             (MediaKind::Image, MediaSource::Base64(data)) => {
-                Some(linked("image_url", format!("data:{mime};base64,{data}"), media.detail.as_deref()))
+                Some(linked("image_url", content::data_url(mime, data), media.detail.as_deref()))
             }
             (MediaKind::Image, MediaSource::Url(url)) => {
                 Some(linked("image_url", url.clone(), media.detail.as_deref()))
             }
             (MediaKind::Video, MediaSource::Base64(data)) => {
-                Some(linked("video_url", format!("data:{mime};base64,{data}"), None))
+                Some(linked("video_url", content::data_url(mime, data), None))
             }
             (MediaKind::Video, MediaSource::Url(url)) => Some(linked("video_url", url.clone(), None)),
             (MediaKind::Audio, MediaSource::Base64(data)) => self.audio(mime, data, path),
             (MediaKind::Document, MediaSource::Base64(data)) => Some(document(media, mime, data)),
-            (MediaKind::Document, MediaSource::File { origin, id }) if openai(*origin) => {
+            (MediaKind::Document, MediaSource::File { origin, id }) if openai::is_own(*origin) => {
                 let inner = Json::object([("file_id", Json::from(id.as_str()))]);
                 Some(Json::object([("type", Json::from("file")), ("file", inner)]))
             }
@@ -279,10 +259,6 @@ fn detail(index: usize, reasoning: &Reasoning) -> Json {
     Json::object(members)
 }
 
-fn openai(origin: ProtocolId) -> bool {
-    matches!(origin, ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses)
-}
-
 fn text_part(text: &str) -> Json {
     Json::object([("type", Json::from("text")), ("text", Json::from(text))])
 }
@@ -295,21 +271,16 @@ fn linked(key: &'static str, url: String, detail: Option<&str>) -> Json {
 
 /// A file; plain text is written out, since `file` takes PDF alone.
 fn document(media: &Media, mime: &str, data: &str) -> Json {
-    if mime.starts_with("text/")
-        && let Some(text) = base64::decode_cut_short(data).and_then(|bytes| String::from_utf8(bytes).ok())
-    {
-        return text_part(&match &media.name {
-            Some(name) => format!("{name}:\n{text}"),
-            None => text,
-        });
+    if let Some(text) = content::plain_text(media) {
+        return text_part(&text);
     }
     let name = media.name.as_deref().unwrap_or("document.pdf");
-    let inner = [("filename", Json::from(name)), ("file_data", Json::from(format!("data:{mime};base64,{data}")))];
+    let inner = [("filename", Json::from(name)), ("file_data", Json::from(content::data_url(mime, data)))];
     Json::object([("type", Json::from("file")), ("file", Json::object(inner))])
 }
 
 /// A lone text as a string, which every server takes; else the list.
-fn content(mut parts: Vec<Json>) -> Option<Json> {
+fn said(mut parts: Vec<Json>) -> Option<Json> {
     if parts.len() == 1 && parts[0].get("type").and_then(Json::as_str) == Some("text") {
         return parts[0].remove("text");
     }

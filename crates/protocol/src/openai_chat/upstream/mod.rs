@@ -4,7 +4,6 @@ mod adapt;
 mod assemble;
 mod calls;
 mod counts;
-mod error;
 mod extras;
 mod messages;
 mod request;
@@ -17,7 +16,6 @@ mod request_tests;
 mod stream_tests;
 
 pub use adapt::adapt_request;
-pub use error::decode_error;
 pub use request::encode_request;
 pub use response::decode_response;
 pub use stream::Decoder;

@@ -4,8 +4,9 @@ use super::encode_request;
 use crate::{
     ProtocolId, Target,
     ir::{
-        Cache, Effort, FunctionTool, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
-        Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
+        Cache, Effort, FunctionTool, Hint, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning,
+        ReasoningRequest, Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice,
+        ToolResult, Unmapped,
     },
     json::Json,
     models::Models,
@@ -284,6 +285,13 @@ fn no_choice_is_sent_without_tools_and_foreign_tools_are_refused() {
         body.get("tools").is_none() && body.get("tool_choice").is_none() && body.get("parallel_tool_calls").is_none()
     );
     assert_eq!(losses.refusals().count(), 1);
+    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw: Json::Null, web_search: true };
+    let losses = encode(&Request { tools: vec![search], ..Request::default() }, "x").1;
+    assert_eq!(
+        (losses.refusals().count(), losses.paths().as_str()),
+        (0, "tools[0]"),
+        "a search of the web is left out"
+    );
 }
 
 #[test]
@@ -331,4 +339,30 @@ fn a_stream_asks_for_its_usage_and_unmapped_fields_are_reported() {
         (Some(2), Some(3))
     );
     assert_eq!(losses.paths(), "context_management");
+}
+
+#[test]
+fn what_both_of_openais_protocols_know_is_handed_on_to_models_that_take_it() {
+    let hint = |hint: Hint, value: &str| Unmapped {
+        path: format!("their.{}", hint.as_str()),
+        refusal: None,
+        hint: Some((hint, Json::from(value))),
+    };
+    let rest = vec![hint(Hint::Verbosity, "low"), hint(Hint::PromptCacheKey, "k"), hint(Hint::TopLogprobs, "2")];
+    let custom = Tool::Custom {
+        name: "p".into(),
+        namespace: None,
+        description: None,
+        format: Json::parse(br#"{"type":"grammar","syntax":"lark","definition":"d"}"#).ok(),
+    };
+    let request = Request { rest, tools: vec![custom], ..Request::default() };
+    let (body, losses) = encode(&request, "gpt-5");
+    assert_eq!(
+        body.to_string(),
+        r#"{"model":"gpt-5","messages":[],"tools":[{"type":"custom","custom":{"name":"p","format":{"type":"grammar","grammar":{"syntax":"lark","definition":"d"}}}}],"verbosity":"low","prompt_cache_key":"k"}"#
+    );
+    assert_eq!(losses.paths(), "their.top_logprobs");
+    let (body, losses) = encode(&request, "mistral-large");
+    assert!(body.get("verbosity").is_none() && body.get("prompt_cache_key").is_none());
+    assert_eq!(losses.paths(), "their.verbosity,their.prompt_cache_key,their.top_logprobs");
 }

@@ -3,11 +3,12 @@
 use super::{
     assemble::Assembler,
     counts::{self, End},
-    error, extras,
+    extras,
 };
 use crate::{
-    ir::{ApiError, ErrorKind, Event, Output, Response},
+    ir::{ApiError, Event, Output, Response},
     json::Json,
+    openai::error,
     openai_chat::wire::{Answer, Choice},
 };
 
@@ -48,7 +49,7 @@ fn output(choice: &Choice<'_>, seed: &str, sources: Vec<crate::ir::Citation>) ->
     let stop_sequence = counts::stop_sequence(&choice.stop_sequence, choice.stop_reason);
     match counts::end(choice.finish_reason.as_str(), assembler.has_calls(), stop_sequence) {
         End::Finish(finish) => events.push(Event::Finish(finish)),
-        End::Failed => return Err(failed()),
+        End::Failed => return Err(error::failed()),
     }
     let mut output = Response::fold(&events).outputs.swap_remove(0);
     output.logprobs = choice.logprobs.and_then(|raw| Json::parse(raw.get().as_bytes()).ok());
@@ -61,12 +62,4 @@ fn no_answer(body: &[u8]) -> ApiError {
         return error::inside_200(body);
     }
     ApiError::malformed("the provider's answer could not be read")
-}
-
-/// The provider ended the answer by saying that it failed.
-pub fn failed() -> ApiError {
-    ApiError {
-        reason: Some("server_error"),
-        ..ApiError::new(ErrorKind::Upstream, "the provider failed while it was answering")
-    }
 }

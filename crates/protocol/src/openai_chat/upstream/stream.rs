@@ -3,12 +3,12 @@
 use super::{
     assemble::Assembler,
     counts::{self, End},
-    error, extras,
-    response::failed,
+    extras,
 };
 use crate::{
     StreamDecoder,
-    ir::{ApiError, ErrorKind, Event, Usage},
+    ir::{ApiError, Event, Usage},
+    openai::error::{self, failed, truncated},
     openai_chat::wire::{Answer, Choice},
     sse::Frame,
 };
@@ -52,10 +52,7 @@ impl StreamDecoder for Decoder {
         if self.finished || self.done {
             return Ok(());
         }
-        Err(ApiError {
-            reason: Some("truncated"),
-            ..ApiError::new(ErrorKind::Upstream, "the provider broke off in the middle of its answer")
-        })
+        Err(truncated())
     }
 }
 

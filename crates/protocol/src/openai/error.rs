@@ -37,6 +37,22 @@ pub fn message_of(body: &[u8]) -> Option<String> {
     read(body).message
 }
 
+/// The provider ended the answer by saying that it failed, and no more.
+pub fn failed() -> ApiError {
+    ApiError {
+        reason: Some("server_error"),
+        ..ApiError::new(ErrorKind::Upstream, "the provider failed while it was answering")
+    }
+}
+
+/// The stream ended without its protocol's own sign of an end.
+pub fn truncated() -> ApiError {
+    ApiError {
+        reason: Some("truncated"),
+        ..ApiError::new(ErrorKind::Upstream, "the provider broke off in the middle of its answer")
+    }
+}
+
 fn error(kind: ErrorKind, told: Told, status: u16) -> ApiError {
     let message = told.message.unwrap_or_else(|| ApiError::unexplained(status));
     let retry_after = matches!(kind, ErrorKind::RateLimited | ErrorKind::Overloaded).then(|| wait(&message)).flatten();
@@ -131,6 +147,10 @@ fn kind_of(status: u16, told: &Told) -> ErrorKind {
     if status == 400 && (named(WRONG_KEY) || says(&["incorrect api key", "api key not valid", "invalid api key"])) {
         return ErrorKind::UpstreamAuth;
     }
+    // The Responses protocol has no 404 for a model that does not exist.
+    if status == 400 && code == "model_not_found" {
+        return ErrorKind::NotFound;
+    }
     ErrorKind::of_upstream(status)
 }
 
@@ -152,6 +172,9 @@ const POLICY: &[&str] = &[
     "content_filter_error",
     "moderation_blocked",
     "ResponsibleAIPolicyViolation",
+    "bio_policy",
+    "misalignment_policy_violation",
+    "image_content_policy_violation",
 ];
 const POLICY_WORDS: &[&str] =
     &["content management policy", "content policy", "was flagged", "moderation and your input"];
@@ -166,6 +189,23 @@ const QUOTA: &[&str] = &[
 ];
 const WRONG_KEY: &[&str] = &["invalid_api_key", "API_KEY_INVALID", "authentication_error", "invalid_authentication"];
 
+/// What the Responses protocol says of a picture that cannot be used.
+const WRONG_PICTURE: &[&str] = &[
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "invalid_image_mode",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_file_too_large",
+    "image_file_not_found",
+    "empty_image_file",
+    "unsupported_image_media_type",
+    "failed_to_download_image",
+];
+
 /// The status that an error without one would have had, by its words.
 fn status_of(told: &Told) -> u16 {
     let names = [told.code.as_deref().unwrap_or_default(), told.kind.as_str()];
@@ -174,7 +214,7 @@ fn status_of(told: &Told) -> u16 {
         429
     } else if is(WRONG_KEY) || is(&["permission_error", "permission_denied"]) {
         401
-    } else if is(TOO_LONG) || is(POLICY) {
+    } else if is(TOO_LONG) || is(POLICY) || is(WRONG_PICTURE) {
         400
     } else if is(&["not_found_error", "model_not_found", "not_found"]) {
         404
@@ -188,7 +228,7 @@ fn status_of(told: &Told) -> u16 {
         "engine_overloaded",
     ]) {
         503
-    } else if is(&["timeout", "timeout_error", "upstream_timeout"]) {
+    } else if is(&["timeout", "timeout_error", "upstream_timeout", "vector_store_timeout"]) {
         504
     } else if is(&["invalid_request_error", "invalid_request", "BadRequestError", "invalid_prompt", "tool_use_failed"])
     {
@@ -297,6 +337,7 @@ mod tests {
             ),
             (400, r#"{"error":{"code":"content_filter","message":"m"}}"#, ErrorKind::ContentPolicy),
             (404, "{}", ErrorKind::NotFound),
+            (400, r#"{"error":{"code":"model_not_found","message":"m"}}"#, ErrorKind::NotFound),
             (408, "{}", ErrorKind::Timeout),
             (409, "{}", ErrorKind::Conflict),
             (413, "{}", ErrorKind::TooLarge),
@@ -331,6 +372,10 @@ mod tests {
             (r#"{"error":{"type":"server_error","message":"m"}}"#, ErrorKind::Upstream),
             (r#"{"error":{"type":"overloaded_error","message":"m"}}"#, ErrorKind::Overloaded),
             (r#"{"error":"m"}"#, ErrorKind::Upstream),
+            (r#"{"type":"error","code":"server_error","message":"m","param":null}"#, ErrorKind::Upstream),
+            (r#"{"code":"rate_limit_exceeded","message":"m"}"#, ErrorKind::RateLimited),
+            (r#"{"code":"invalid_image_url","message":"m"}"#, ErrorKind::InvalidRequest),
+            (r#"{"code":"bio_policy","message":"m"}"#, ErrorKind::ContentPolicy),
         ] {
             let error = inside_200(body.as_bytes());
             assert_eq!((error.kind, error.upstream_status), (kind, None), "{body}");
