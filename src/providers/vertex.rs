@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header::HeaderName};
 use llm_protocol::{
-    Outbound, ProtocolId,
+    Counting, Outbound, ProtocolId,
     ir::{ApiError, ErrorKind, Losses},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -121,15 +121,17 @@ impl Vendor for Vertex {
         }
     }
 
+    /// Nowhere: publishers' calls that count are worded otherwise here, and an estimate is better than a refusal.
+    fn count(&self, _provider: &Provider, _counting: &dyn Counting, _model: &str) -> Option<String> {
+        None
+    }
+
     fn operation(&self, provider: &Provider, path: &str, _model: Option<&str>) -> String {
         match path.split('?').next() {
             // Publishers' models are listed by the version beside the one that serves them.
             Some("/models") => {
                 let base = provider.base_url.strip_suffix("/v1").map(|root| format!("{root}/v1beta1"));
                 format!("{}/publishers/google{path}", base.as_deref().unwrap_or(&provider.base_url))
-            }
-            Some("/messages/count_tokens") => {
-                format!("{}/publishers/anthropic/models/count-tokens:rawPredict", home(provider))
             }
             Some(model) if model.starts_with("/models/") => format!("{}/publishers/google{path}", home(provider)),
             _ => format!("{}/endpoints/openapi{path}", home(provider)),

@@ -52,6 +52,9 @@ impl Proxy {
     /// Reads `http://`, `https://`, `socks5://` or `socks5h://`, perhaps with `user:password@`, a host and perhaps a port.
     /// The error says what is wrong, and is to follow the field's name.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.contains('…') {
+            return Err("has a mask in place of the password: leave it out to keep the stored one");
+        }
         let (scheme, rest) =
             text.split_once("://").ok_or("must begin with http://, https://, socks5:// or socks5h://")?;
         let (scheme, tls, port) = match scheme.to_ascii_lowercase().as_str() {
@@ -238,6 +241,7 @@ mod tests {
     fn what_is_no_proxy_is_refused_with_what_would_be_one() {
         for (text, problem) in [
             ("proxy:3128", "must begin with"),
+            ("http://bob:…@proxy", "has a mask"),
             ("ftp://proxy", "must begin with"),
             ("http://", "is no address"),
             ("http://proxy:0", "must have a port"),

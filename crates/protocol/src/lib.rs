@@ -279,7 +279,8 @@ pub trait Passthrough: Send {
 }
 
 /// The client protocols that this crate speaks.
-pub static INBOUND: &[&dyn Inbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
+pub static INBOUND: &[&dyn Inbound] =
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
 pub static OUTBOUND: &[&dyn Outbound] = &[

@@ -6,6 +6,7 @@ mod hello;
 mod messages;
 mod models;
 mod operations;
+mod responses;
 mod stored;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -44,6 +45,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .merge(messages::router())
         .merge(models::router())
         .merge(operations::router())
+        .merge(responses::router())
         .merge(stored::router())
 }
 

@@ -156,6 +156,7 @@ impl Stage {
         match fixture.wire {
             Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
             Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
+            Wire::Responses => body["protocols"] = json!(["openai_responses"]),
             Wire::Chat | Wire::Anthropic | Wire::Gemini => {}
         }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;

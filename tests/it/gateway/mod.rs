@@ -11,12 +11,15 @@ mod dialects;
 mod embeddings;
 mod failover;
 mod gemini;
+#[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
+mod grammar;
 mod health;
 mod lists;
 mod messages;
 mod nonsense;
 mod operations;
 mod pages;
+mod responses;
 mod retries;
 mod routing;
 mod stored;

@@ -37,6 +37,8 @@ pub struct Request {
     pub user: Option<String>,
     /// What no field above speaks for: another protocol cannot carry it.
     pub rest: Vec<Unmapped>,
+    /// Members of the request, as they were written, that the client's protocol repeats in its answers.
+    pub echo: Vec<(String, Json)>,
 }
 
 /// A field of the client's protocol that the canonical form has no place for.

@@ -1,4 +1,4 @@
-//! What OpenAI's two protocols have in common, on the upstream's side.
+//! What OpenAI's two protocols have in common, as clients and upstreams word it.
 //!
 //! - [`body`]: the fields of a request that mean the same in both, and how model rules bend them.
 //! - [`content`]: the parts of a conversation that are told in the same words.
@@ -10,10 +10,17 @@ pub mod content;
 pub mod error;
 pub mod ids;
 pub mod lenient;
+pub mod media;
 
-use crate::ProtocolId;
+use crate::{ProtocolId, fields::take, ir::Cache, json::Json};
 
 /// Whether what was issued in the protocol `origin` is OpenAI's own: an uploaded file is known in both of its protocols.
 pub fn is_own(origin: ProtocolId) -> bool {
     matches!(origin, ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses)
+}
+
+/// The extension `cache_control`, and OpenAI's own `prompt_cache_breakpoint`.
+pub fn cache(value: &mut Json) -> Option<Cache> {
+    let hint = take(value, "cache_control").or_else(|| take(value, "prompt_cache_breakpoint"))?;
+    Some(Cache { ttl: hint.get("ttl").and_then(Json::as_str).map(str::to_owned) })
 }

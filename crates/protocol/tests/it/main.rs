@@ -17,3 +17,7 @@ mod messages_stream;
 mod openai_chat;
 #[cfg(test)]
 mod openai_responses;
+#[cfg(test)]
+mod responses_client;
+#[cfg(test)]
+mod responses_grammar;

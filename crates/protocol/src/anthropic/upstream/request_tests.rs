@@ -301,6 +301,11 @@ fn tools_that_anthropic_does_not_know_are_told_apart() {
     assert_eq!(body["tools"].as_array().unwrap().len(), 1);
     assert!(is_refused(&losses, "tools[0]") && is_refused(&losses, "tools[1].function.name"));
     assert_eq!(kind_of(&losses, "tools[3]"), Some(LossKind::Dropped));
+    let raw = json_of(json!({"type": "web_search"}));
+    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw, web_search: true };
+    let (body, losses) = encode(OPUS_5, &Request { tools: vec![search], ..question() });
+    assert_eq!(body["tools"], json!([{"type": "web_search_20250305", "name": "web_search"}]));
+    assert_eq!(kind_of(&losses, "tools[0]"), Some(LossKind::Approximated));
 }
 
 fn schema() -> ResponseFormat {

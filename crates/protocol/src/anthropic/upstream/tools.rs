@@ -18,6 +18,9 @@ const MOST_STRICT: usize = 20;
 const MOST_OPTIONAL: usize = 24;
 const MOST_UNIONS: usize = 16;
 
+/// The name that Anthropic's search of the web must have.
+const WEB_SEARCH: &str = "web_search";
+
 /// The tools of a request as Anthropic declares them.
 pub(super) fn declare<'a>(
     request: &'a ir::Request,
@@ -53,11 +56,22 @@ pub(super) fn declare<'a>(
                 }
                 tools.push(Tool::Function(free_text(name, description.as_deref(), format.as_ref())));
             }
-            ir::Tool::Hosted { origin: ProtocolId::Anthropic, raw, .. } => tools.push(Tool::Hosted(raw)),
+            ir::Tool::Hosted { origin: ProtocolId::Anthropic, raw, .. } => {
+                tools.push(Tool::Hosted(Cow::Borrowed(raw)));
+            }
+            ir::Tool::Hosted { web_search: true, .. } if names.insert(WEB_SEARCH) => {
+                losses.approximated(path);
+                tools.push(Tool::Hosted(Cow::Owned(web_search())));
+            }
             ir::Tool::Hosted { .. } => losses.refused(path, "this tool runs at another provider"),
         }
     }
     tools
+}
+
+/// The search of the web in its form that every model takes.
+fn web_search() -> Json {
+    Json::object([("type", Json::from("web_search_20250305")), ("name", Json::from(WEB_SEARCH))])
 }
 
 /// Anthropic cannot be told "any of these": the others are not offered. The same goes for a tool that may not be

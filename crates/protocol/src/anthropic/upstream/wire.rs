@@ -147,8 +147,8 @@ impl<'a> CacheControl<'a> {
 #[serde(untagged)]
 pub(crate) enum Tool<'a> {
     Function(Function<'a>),
-    /// A tool of this protocol that runs at the provider, as it came.
-    Hosted(&'a Json),
+    /// A tool of this protocol that runs at the provider.
+    Hosted(Cow<'a, Json>),
 }
 
 #[derive(Debug, Serialize)]

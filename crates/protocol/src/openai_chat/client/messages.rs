@@ -1,15 +1,12 @@
 //! Reads the conversation.
 
-use super::{
-    content,
-    fields::{below, must_be, need_string, take, take_string},
-    history::History,
-    tools::cache,
-};
+use super::{content, history::History};
 use crate::{
     ProtocolId,
+    fields::{below, must_be, need_string, take, take_string},
     ir::{Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped},
     json::Json,
+    openai::cache,
 };
 
 /// Reads `messages` into the request's system text and conversation.

@@ -16,8 +16,6 @@ mod request_tests;
 #[cfg(test)]
 mod stream_tests;
 
-use crate::fields;
-
 pub use encoder::Encoder;
 pub use error::encode_error;
 pub use passthrough::Filter;

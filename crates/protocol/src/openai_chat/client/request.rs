@@ -1,10 +1,8 @@
 //! Reads a request into the canonical form.
 
-use super::{
-    fields::{self, array, below, boolean, count, integer, must_be, number, object, string, take, take_string},
-    messages, tools, validate,
-};
+use super::{messages, tools, validate};
 use crate::{
+    fields::{self, array, below, boolean, count, integer, must_be, number, object, string, take, take_string},
     ir::{Effort, Hint, Malformed, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped},
     json::Json,
     splice::Members,

@@ -1,10 +1,11 @@
 //! Reads the tools a client offers, in the present form and in the one before it (`functions`).
 
-use super::fields::{array, below, must_be, need_string, take, take_string};
 use crate::{
     ProtocolId,
-    ir::{Cache, FunctionTool, Malformed, Request, Tool, ToolChoice},
+    fields::{self, array, below, must_be, need_string, take, take_string},
+    ir::{FunctionTool, Malformed, Request, Tool, ToolChoice},
     json::Json,
+    openai::cache,
     splice::Members,
 };
 
@@ -17,9 +18,9 @@ pub fn read(members: &Members<'_>, request: &mut Request) -> Result<(), Malforme
         request.legacy_functions = true;
         request.tools.push(Tool::Function(function(value, &format!("functions[{at}]"))?));
     }
-    request.tool_choice = match super::fields::json(members, "tool_choice") {
+    request.tool_choice = match fields::json(members, "tool_choice") {
         Some(value) => Some(choice(value)?),
-        None => super::fields::json(members, "function_call").map(legacy_choice).transpose()?,
+        None => fields::json(members, "function_call").map(legacy_choice).transpose()?,
     };
     Ok(())
 }
@@ -73,12 +74,6 @@ fn custom(mut value: Json, path: &str) -> Result<Tool, Malformed> {
         description: take_string(&mut value, "description", path)?,
         format: take(&mut value, "format"),
     })
-}
-
-/// The extension `cache_control`, and OpenAI's own `prompt_cache_breakpoint`.
-pub fn cache(value: &mut Json) -> Option<Cache> {
-    let hint = take(value, "cache_control").or_else(|| take(value, "prompt_cache_breakpoint"))?;
-    Some(Cache { ttl: hint.get("ttl").and_then(Json::as_str).map(str::to_owned) })
 }
 
 const CHOICES: &str = "none, auto, required, or an object that names a tool";

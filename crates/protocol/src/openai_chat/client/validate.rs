@@ -1,8 +1,13 @@
 //! The cheap check of a request whose bytes pass: what this gateway promises to check, and nothing that would need
 //! the contents read.
 
-use super::fields::{boolean, count, must_be, number, object, string};
-use crate::{ir::Malformed, json::Json, roles, splice::Members};
+use crate::{
+    fields::{boolean, count, must_be, number, object, string},
+    ir::Malformed,
+    json::Json,
+    roles,
+    splice::Members,
+};
 
 /// The roles that a message may have.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
