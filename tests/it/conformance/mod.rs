@@ -157,7 +157,7 @@ impl Stage {
             Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
             Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
             Wire::Responses => body["protocols"] = json!(["openai_responses"]),
-            Wire::Chat | Wire::Anthropic | Wire::Gemini => {}
+            Wire::Chat | Wire::Responses | Wire::Anthropic | Wire::Gemini => {}
         }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());

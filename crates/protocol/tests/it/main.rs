@@ -16,12 +16,10 @@ mod messages_stream;
 #[cfg(test)]
 mod openai_chat;
 #[cfg(test)]
-<<<<<<< HEAD
 mod openai_responses;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod responses_client;
 #[cfg(test)]
 mod responses_grammar;
-=======
-mod properties;
->>>>>>> fuzz
