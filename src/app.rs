@@ -12,6 +12,7 @@ use crate::{
     catalog::{self, Catalog},
     clock,
     config::Config,
+    gateway::whereabouts::Whereabouts,
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -40,6 +41,8 @@ pub struct App {
     pub models: Models,
     /// To the providers.
     pub upstream: Client,
+    /// Where things are that stay at providers.
+    pub whereabouts: Whereabouts,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
     /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
@@ -98,6 +101,7 @@ impl App {
                 connect_timeout: config.routing.connect_timeout,
                 extra_roots: extra_roots()?,
             })?,
+            whereabouts: Whereabouts::default(),
             stopping: CancellationToken::new(),
             last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -30,6 +30,12 @@ pub enum Answer {
     Stream(Box<Upstream>),
 }
 
+/// An answer, and the headers that it came with.
+pub struct Reply {
+    pub answer: Answer,
+    pub headers: HeaderMap,
+}
+
 /// The wait that an error body or a refusing head may take to arrive, at most.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
 
@@ -42,13 +48,14 @@ pub async fn send(
     stream: bool,
     limits: &RoutingConfig,
     deadline: Instant,
-) -> Result<Answer, ApiError> {
+) -> Result<Reply, ApiError> {
     let (head, body) = accepted(client, provider, outgoing, deadline).await?;
-    if stream {
-        open(outgoing, &head.headers, body, limits, deadline).await
+    let answer = if stream {
+        open(outgoing, &head.headers, body, limits, deadline).await?
     } else {
-        whole(outgoing, &head.headers, body, limits, deadline).await
-    }
+        whole(outgoing, &head.headers, body, limits, deadline).await?
+    };
+    Ok(Reply { answer, headers: head.headers })
 }
 
 /// Sends a request and waits for a head that says that it was accepted.
@@ -141,6 +148,7 @@ async fn refused(outgoing: &Outgoing, status: u16, headers: &HeaderMap, body: In
     error
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
+/// An answer's `Content-Type`, empty where it has none.
+pub fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -6,18 +6,21 @@ mod auth;
 mod count;
 mod drive;
 mod models;
+mod operations;
 mod prepare;
 mod record;
 mod relay;
 mod routes;
 mod stream;
+mod told;
 mod turns;
+pub mod whereabouts;
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Response, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header},
 };
 use bytes::Bytes;
 use llm_protocol::{
@@ -29,7 +32,7 @@ use tokio::time::Instant;
 
 use self::{
     asked::Asked,
-    attempt::Answer,
+    attempt::{Answer, Reply},
     drive::{Exchange, Won, drive},
     prepare::{Prepared, Source, Translated},
     record::{Manners, Record},
@@ -60,6 +63,39 @@ impl Call {
     /// A call whose body says everything.
     pub fn of(inbound: &'static dyn Inbound) -> Self {
         Self { inbound, model: None, stream: None, array: false }
+    }
+}
+
+/// What has come with a request, from a caller who may call.
+pub struct Arrival {
+    pub caller: Arc<Caller>,
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What a client's call is about.
+trait Work: Send {
+    /// The protocol in whose words the client is told of errors.
+    fn inbound(&self) -> &'static dyn Inbound;
+
+    /// Does it, to an answer or the error that is one.
+    fn run(
+        self,
+        app: &Arc<App>,
+        arrival: Arrival,
+        record: &mut Record,
+    ) -> impl Future<Output = Result<Response<Body>, ApiError>> + Send;
+}
+
+impl Work for Call {
+    fn inbound(&self) -> &'static dyn Inbound {
+        self.inbound
+    }
+
+    async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
+        handle(app, &self, &arrival.caller, &arrival.headers, arrival.body, record).await
     }
 }
 
@@ -95,7 +131,7 @@ pub async fn handle(
 
 impl Exchange for Source<'_> {
     type Prepared = Prepared;
-    type Reply = Answer;
+    type Reply = Reply;
 
     fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
         Source::prepare(self, target)
@@ -107,7 +143,7 @@ impl Exchange for Source<'_> {
         target: &Target,
         prepared: &Prepared,
         deadline: Instant,
-    ) -> Result<Answer, ApiError> {
+    ) -> Result<Reply, ApiError> {
         let (outgoing, limits) = (&prepared.outgoing, &app.config.routing);
         attempt::send(&app.upstream, &target.provider, outgoing, self.asked.stream, limits, deadline).await
     }
@@ -163,8 +199,9 @@ fn answer(
 ) -> Response<Body> {
     let Won { target, prepared, reply, permit, deadline } = won;
     let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
+    told::pass_on(&reply.headers, prepared.translated.is_none(), &mut headers);
     record.lost(&prepared.losses);
-    let body = match reply {
+    let body = match reply.answer {
         Answer::Whole { body, mut response } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             if let Some(usage) = response.usage {
@@ -187,16 +224,9 @@ fn answer(
         Answer::Stream(upstream) => {
             let envelope = record.envelope();
             let kind = if envelope.array { "application/json" } else { "text/event-stream" };
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+            stream_headers(kind, &mut headers);
             record.first_content();
-            let routing = &app.config.routing;
-            let deadlines = Deadlines {
-                idle: asked.timeout.unwrap_or(routing.stream_idle_timeout),
-                total: deadline,
-                keep_alive: (routing.keep_alive_interval, inbound.keep_alive(&envelope)),
-            };
+            let deadlines = deadlines(app, asked, deadline, inbound.keep_alive(&envelope));
             let writer = match prepared.translated {
                 None => Writer::Same(inbound.passthrough(&envelope)),
                 Some(Translated { request, custom }) => Writer::Other(inbound.encoder(&request, envelope), custom),
@@ -207,6 +237,20 @@ fn answer(
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
+}
+
+/// The headers of a stream of this type.
+fn stream_headers(kind: &'static str, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+/// The deadlines of a stream that must be over at `total`.
+fn deadlines(app: &App, asked: &Asked, total: Instant, keep_alive: &'static [u8]) -> Deadlines {
+    let routing = &app.config.routing;
+    let idle = asked.timeout.unwrap_or(routing.stream_idle_timeout);
+    Deadlines { idle, total, keep_alive: (routing.keep_alive_interval, keep_alive) }
 }
 
 /// Who answered, after how many attempts, and what could not be said.
@@ -226,9 +270,11 @@ fn tell_attempts(headers: &mut HeaderMap, provider: &str, model: &str, attempts:
     headers.insert(HeaderName::from_static("x-orchestrator-attempts"), attempts.into());
 }
 
-/// A value that cannot stand in a header is left out rather than changed.
+/// A value that cannot stand in a header is left out rather than changed, and so is one that says nothing.
 fn tell(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+    if let Ok(value) = HeaderValue::from_str(value)
+        && !value.is_empty()
+    {
         headers.insert(HeaderName::from_static(name), value);
     }
 }

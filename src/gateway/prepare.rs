@@ -164,7 +164,7 @@ impl<'a> Source<'a> {
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
         let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
-        self.judge(losses, &target.provider.name)?;
+        judge(losses, self.strict, &target.provider.name)?;
         Ok(outgoing)
     }
 
@@ -186,21 +186,22 @@ impl<'a> Source<'a> {
         request.stream = self.asked.stream;
         Ok(self.canonical.insert(Arc::new(request)).clone())
     }
+}
 
-    fn judge(&self, losses: &Losses, provider: &str) -> Result<(), ApiError> {
-        let refused: Vec<String> = losses.refusals().map(|(path, why)| format!("`{path}` ({why})")).collect();
-        let (first, message) = if !refused.is_empty() {
-            let named = refused.join(", ");
-            (losses.refusals().next().map(|(path, _)| path), format!("provider `{provider}` cannot take {named}"))
-        } else if self.strict && !losses.is_empty() {
-            let named = losses.paths();
-            let first = losses.iter().next().map(|loss| loss.path.as_str());
-            (first, format!("strict: provider `{provider}` cannot take {named} as asked"))
-        } else {
-            return Ok(());
-        };
-        Err(ApiError { param: first.map(str::to_owned), ..ApiError::new(ErrorKind::InvalidRequest, message) })
-    }
+/// Fails with 400 if a target must not be sent what `losses` leaves of a request.
+pub fn judge(losses: &Losses, strict: bool, provider: &str) -> Result<(), ApiError> {
+    let refused: Vec<String> = losses.refusals().map(|(path, why)| format!("`{path}` ({why})")).collect();
+    let (first, message) = if !refused.is_empty() {
+        let named = refused.join(", ");
+        (losses.refusals().next().map(|(path, _)| path), format!("provider `{provider}` cannot take {named}"))
+    } else if strict && !losses.is_empty() {
+        let named = losses.paths();
+        let first = losses.iter().next().map(|loss| loss.path.as_str());
+        (first, format!("strict: provider `{provider}` cannot take {named} as asked"))
+    } else {
+        return Ok(());
+    };
+    Err(ApiError { param: first.map(str::to_owned), ..ApiError::new(ErrorKind::InvalidRequest, message) })
 }
 
 fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {

@@ -27,6 +27,8 @@ struct Inner {
     usage: Option<Usage>,
     price: Option<crate::pricing::Price>,
     manners: Manners,
+    /// More than one provider was asked.
+    several: bool,
 }
 
 /// What a client asked for that shapes every answer's wrapping.
@@ -43,7 +45,8 @@ pub struct Manners {
 impl Record {
     /// Begins the record of a request that has just come in.
     pub fn begin(app: Arc<App>, row: LogRow) -> Self {
-        let inner = Inner { app, began: Instant::now(), row, usage: None, price: None, manners: Manners::default() };
+        let (began, manners) = (Instant::now(), Manners::default());
+        let inner = Inner { app, began, row, usage: None, price: None, manners, several: false };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -71,10 +74,11 @@ impl Record {
     pub fn attempt(&mut self, target: &Target) {
         self.with(|inner| {
             inner.row.attempts += 1;
+            inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
             inner.row.provider_id = Some(target.provider.id);
             inner.row.provider_name = Some(target.provider.name.to_string());
             inner.row.provider_type = Some(target.provider.kind.name.to_owned());
-            inner.row.upstream_model = Some(target.model.clone());
+            inner.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
             inner.price = target.configured.as_ref().and_then(|model| model.price.clone());
         });
     }
@@ -83,10 +87,15 @@ impl Record {
         self.inner.as_ref().map_or(0, |inner| inner.row.attempts)
     }
 
-    /// Whom the last attempt asked, and for which model.
+    /// Whom the last attempt asked, and for which model; an empty one where none was meant.
     pub fn asked_last(&self) -> Option<(&str, &str)> {
         let row = &self.inner.as_ref()?.row;
-        Some((row.provider_name.as_deref()?, row.upstream_model.as_deref()?))
+        Some((row.provider_name.as_deref()?, row.upstream_model.as_deref().unwrap_or_default()))
+    }
+
+    /// Whether more than one provider was asked.
+    pub fn asked_several(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.several)
     }
 
     pub fn lost(&mut self, losses: &Losses) {

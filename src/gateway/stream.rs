@@ -112,7 +112,7 @@ impl Upstream {
     /// The upstream closed: what is left in the framer may be one last frame, then the decoder says whether that was the
     /// end.
     fn end(&mut self) -> Result<Step, ApiError> {
-        if let Some(step) = self.frames.finish().and_then(|frame| self.last(frame)) {
+        if let Some(step) = self.frames.finish()?.and_then(|frame| self.last(frame)) {
             return Ok(step);
         }
         self.over = true;

@@ -170,6 +170,11 @@ struct Listing {
     /// Gemini's; Vertex names the same thing otherwise.
     #[serde(default, alias = "publisherModels")]
     models: Option<Vec<Listed>>,
+    /// Bedrock's, and those of its profiles, which are a list of their own.
+    #[serde(default, rename = "modelSummaries")]
+    foundation: Option<Vec<Listed>>,
+    #[serde(default, rename = "inferenceProfileSummaries")]
+    profiles: Option<Vec<Listed>>,
     #[serde(default, rename = "nextPageToken")]
     next_page_token: Option<String>,
     #[serde(default)]
@@ -180,7 +185,7 @@ struct Listing {
 
 #[derive(Deserialize)]
 struct Listed {
-    #[serde(default)]
+    #[serde(default, alias = "modelId", alias = "inferenceProfileId")]
     id: Option<String>,
     #[serde(default)]
     name: Option<String>,
@@ -192,7 +197,10 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
         (ProtocolId::Anthropic, Some(after)) => format!("?limit=1000&after_id={after}"),
         (ProtocolId::Gemini, None) => "?pageSize=1000".to_owned(),
         (ProtocolId::Gemini, Some(after)) => format!("?pageSize=1000&pageToken={after}"),
-        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses | ProtocolId::BedrockConverse, _) => String::new(),
+        (ProtocolId::BedrockConverse, Some(after)) => format!("?{after}"),
+        (ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses, _) | (ProtocolId::BedrockConverse, None) => {
+            String::new()
+        }
     };
     let uri = provider
         .kind
@@ -221,14 +229,18 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     }
     let listing: Listing =
         serde_json::from_slice(&body).map_err(|_| malformed("the provider's list of models cannot be read"))?;
-    let gemini = listing.data.is_none();
-    let listed =
-        listing.data.or(listing.models).ok_or_else(|| malformed("the provider's list of models is no list"))?;
+    let gemini = listing.models.is_some();
+    let more = listing.foundation.is_some().then(|| "profiles".to_owned());
+    let lists = [listing.data, listing.models, listing.foundation, listing.profiles];
+    if lists.iter().all(Option::is_none) {
+        return Err(malformed("the provider's list of models is no list"));
+    }
+    let listed = lists.into_iter().flatten().flatten();
     let name = |model: Listed| {
         let name = model.id.or(model.name)?;
         Some(if gemini { name.rsplit_once("models/").map_or(&*name, |(_, name)| name).to_owned() } else { name })
     };
     let next = listing.next_page_token.filter(|token| !token.is_empty());
-    let next = next.or(listing.last_id.filter(|_| listing.has_more == Some(true)));
-    Ok(Page { models: listed.into_iter().filter_map(name).collect(), next })
+    let next = next.or(listing.last_id.filter(|_| listing.has_more == Some(true))).or(more);
+    Ok(Page { models: listed.filter_map(name).collect(), next })
 }

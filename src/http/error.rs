@@ -1,4 +1,6 @@
-//! Errors as HTTP answers, in the one JSON shape of everything that has no protocol of its own.
+//! Errors as HTTP answers, in the shape of the protocol that was asked.
+
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -8,7 +10,6 @@ use axum::{
 use llm_protocol::{
     ErrorContext, Inbound,
     ir::{ApiError, ErrorKind},
-    openai_chat::OpenAiChat,
 };
 
 use crate::clock;
@@ -25,12 +26,19 @@ pub fn respond(inbound: &dyn Inbound, error: &ApiError, request_id: &str) -> Res
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         ErrorKind::RateLimited | ErrorKind::QuotaExceeded | ErrorKind::Unavailable | ErrorKind::Overloaded => {
-            let seconds = error.retry_after.map_or(1, |wait| wait.as_secs_f64().ceil().clamp(1.0, 86_400.0) as u64);
-            headers.insert(header::RETRY_AFTER, seconds.into());
+            headers.insert(header::RETRY_AFTER, error.retry_after.map_or(1, whole_seconds).into());
         }
-        _ => {}
+        _ => {
+            if let Some(wait) = error.retry_after {
+                headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+            }
+        }
     }
     response
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().clamp(1.0, 86_400.0) as u64
 }
 
 /// What an error body tells besides the error.
@@ -58,10 +66,10 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Gives a handler's [`Failure`], if `response` holds one, its body.
-pub fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
+/// Gives a handler's [`Failure`], if `response` holds one, its body in `inbound`'s shape.
+pub fn complete(mut response: Response<Body>, inbound: &dyn Inbound, request_id: &str) -> Response<Body> {
     let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() else { return response };
-    let mut completed = respond(&OpenAiChat, &error, request_id);
+    let mut completed = respond(inbound, &error, request_id);
     // What the layers in between have added, such as who may read the answer, holds for the error too.
     completed.headers_mut().extend(std::mem::take(response.headers_mut()));
     completed

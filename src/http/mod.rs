@@ -1,10 +1,11 @@
 //! HTTP: the server, what every request passes through, the router, and errors.
 
 pub mod body;
+pub mod dialect;
 pub mod error;
 pub mod middleware;
 mod router;
 pub mod server;
-mod status;
+pub mod status;
 
 pub use router::{openapi, router};

@@ -3,6 +3,7 @@
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
 mod azure;
+mod bedrock;
 mod claude_elsewhere;
 mod compatible;
 pub mod extras;
@@ -22,7 +23,7 @@ use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 
 use self::vendor::Key;
 pub use self::{
-    outgoing::Outgoing,
+    outgoing::{Operation, Outgoing},
     vendor::{Call, Fault, Options, Vendor},
 };
 use crate::{catalog::Provider, upstream::Client};
@@ -55,7 +56,23 @@ const OPENAI: Kind = Kind {
     base_url: Some("https://api.openai.com/v1"),
     version: "v1",
     vendor: &Key::Bearer,
-    known_models: &["gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "text-embedding-*", "ft:gpt-*"],
+    known_models: &[
+        "gpt-*",
+        "chatgpt-*",
+        "o1*",
+        "o3*",
+        "o4*",
+        "codex-*",
+        "text-embedding-*",
+        "ft:gpt-*",
+        "babbage-002",
+        "davinci-002",
+        "dall-e-*",
+        "tts-*",
+        "whisper-*",
+        "omni-moderation-*",
+        "text-moderation-*",
+    ],
 };
 
 const ANTHROPIC: Kind = Kind {
@@ -99,7 +116,36 @@ const VERTEX: Kind = Kind {
     known_models: &["gemini-*", "claude-*", "*/*"],
 };
 
-static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX];
+const BEDROCK: Kind = Kind {
+    name: "bedrock",
+    speaks: &[(ProtocolId::BedrockConverse, ANY), (ProtocolId::Anthropic, &["*claude*"])],
+    base_url: Some("https://bedrock-runtime.us-east-1.amazonaws.com"),
+    version: "",
+    vendor: &bedrock::Bedrock,
+    // Makers' names, those of profiles that span regions, and ARNs.
+    known_models: &[
+        "anthropic.*",
+        "amazon.*",
+        "meta.*",
+        "mistral.*",
+        "cohere.*",
+        "ai21.*",
+        "deepseek.*",
+        "openai.*",
+        "qwen.*",
+        "writer.*",
+        "us.*",
+        "us-gov.*",
+        "eu.*",
+        "apac.*",
+        "jp.*",
+        "au.*",
+        "global.*",
+        "arn:aws*:bedrock:*",
+    ],
+};
+
+static NATIVE: &[Kind] = &[OPENAI, ANTHROPIC, GEMINI, AZURE, VERTEX, BEDROCK];
 
 /// Every kind there is, the native ones first.
 pub fn all() -> impl Iterator<Item = &'static Kind> {

@@ -19,6 +19,7 @@ mod schema;
 mod settings;
 mod snapshot;
 mod stats;
+mod upstream_objects;
 
 pub use self::{
     error::StoreError,
@@ -29,6 +30,7 @@ pub use self::{
     providers::Provider,
     snapshot::{Fingerprint, Snapshot},
     stats::{Percentiles, ProviderStats, Stats, Tally},
+    upstream_objects::UpstreamObject,
 };
 
 use self::{db::Db, location::Location};

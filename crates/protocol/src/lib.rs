@@ -12,6 +12,7 @@
 
 pub mod anthropic;
 mod base64;
+pub mod bedrock_converse;
 pub mod estimate;
 mod fields;
 mod fnv;
@@ -19,9 +20,11 @@ pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod models;
+pub mod multipart;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod operations;
 mod roles;
 pub mod splice;
 pub mod sse;
@@ -280,7 +283,13 @@ pub static INBOUND: &[&dyn Inbound] =
     &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &gemini::Gemini];
 
 /// The upstream protocols that this crate speaks.
-pub static OUTBOUND: &[&dyn Outbound] = &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini];
+pub static OUTBOUND: &[&dyn Outbound] =
+    &[&openai_chat::OpenAiChat, &anthropic::Anthropic, &gemini::Gemini, &bedrock_converse::BedrockConverse];
+
+/// The client's side of `id`, if this crate speaks it.
+pub fn inbound(id: ProtocolId) -> Option<&'static dyn Inbound> {
+    INBOUND.iter().copied().find(|protocol| protocol.id() == id)
+}
 
 /// The upstream side of `id`, if this crate speaks it.
 pub fn outbound(id: ProtocolId) -> Option<&'static dyn Outbound> {

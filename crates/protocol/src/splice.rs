@@ -125,9 +125,10 @@ impl<'a> Members<'a> {
             end -= 1;
         }
         out.extend_from_slice(&self.body[copied..end]);
-        for edit in edits {
+        for (at, edit) in edits.iter().enumerate() {
             if let Edit::Set(key, json) = edit
                 && !self.contains(key)
+                && !edits[..at].iter().any(|earlier| earlier.key() == key)
             {
                 if kept {
                     out.push(b',');
@@ -285,6 +286,7 @@ mod tests {
         assert_eq!(edited(r#"{"a":1,"b":2}"#, &[Edit::remove("a"), Edit::remove("b")]), "{}");
         assert_eq!(edited(r#"{"a":1, "b":2}"#, &[Edit::remove("b"), Edit::set("d", "4")]), r#"{"a":1,"d":4}"#);
         assert_eq!(edited("{ }", &[Edit::set("d", "4")]), r#"{"d":4 }"#);
+        assert_eq!(edited("{}", &[Edit::set("d", "4"), Edit::set("d", "5")]), r#"{"d":4}"#);
     }
 
     #[test]

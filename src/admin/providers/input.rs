@@ -61,7 +61,7 @@ pub struct ProviderInput {
     #[schema(value_type = Option<i64>, minimum = 1)]
     #[serde(default)]
     rate_limit: Change<i64>,
-    /// `openai_chat`, `openai_responses`, `anthropic`, `gemini`.
+    /// `openai_chat`, `openai_responses`, `anthropic`, `gemini`, `bedrock_converse`.
     #[schema(value_type = Option<Vec<String>>)]
     #[serde(default)]
     protocols: Change<Vec<String>>,

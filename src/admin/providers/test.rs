@@ -137,7 +137,8 @@ async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<
 fn well_known(protocol: ProtocolId) -> Option<&'static str> {
     match protocol {
         ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => Some("gpt-4o-mini"),
-        ProtocolId::Anthropic | ProtocolId::BedrockConverse => Some("claude-haiku-4-5"),
+        ProtocolId::Anthropic => Some("claude-haiku-4-5"),
+        ProtocolId::BedrockConverse => Some("amazon.nova-micro-v1:0"),
         ProtocolId::Gemini => Some("gemini-2.5-flash"),
     }
 }

@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::Response,
+    response::IntoResponse,
     routing::post,
 };
 use llm_protocol::openai_chat::OpenAiChat;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{super::Call, call};
+use super::{super::Call, PREFIXES, WITH_MODEL, call, segment};
 use crate::app::App;
 
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(chat_completions)).route("/chat/completions", post(chat_completions))
+    let at = |prefix: &str| format!("{prefix}/chat/completions");
+    let documented = OpenApiRouter::new().routes(routes!(chat_completions));
+    let router =
+        PREFIXES.into_iter().fold(documented, |router, prefix| router.route(&at(prefix), post(chat_completions)));
+    WITH_MODEL.into_iter().fold(router, |router, prefix| router.route(&at(prefix), post(chat_completions_of_model)))
 }
 
 /// Chat completion
@@ -41,4 +46,15 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
 )]
 pub(crate) async fn chat_completions(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     call(&app, Call::of(&OpenAiChat), request).await
+}
+
+async fn chat_completions_of_model(
+    State(app): State<Arc<App>>,
+    model: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response<Body> {
+    match segment(model) {
+        Ok(model) => call(&app, Call { model: Some(model), ..Call::of(&OpenAiChat) }, request).await,
+        Err(failure) => failure.into_response(),
+    }
 }

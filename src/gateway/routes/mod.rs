@@ -2,19 +2,20 @@
 
 mod chat;
 mod gemini;
+mod hello;
 mod messages;
 mod models;
+mod operations;
 mod responses;
+mod stored;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Path, Request, rejection::PathRejection},
     http::{HeaderMap, Response, header},
 };
-use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
 use llm_protocol::{
     Inbound,
     ir::{ApiError, ErrorKind},
@@ -22,13 +23,16 @@ use llm_protocol::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Call, auth, count, handle, record::Record, tell_attempts};
+use super::{Arrival, Call, Work, auth, count, record::Record, tell_attempts};
 
 use crate::{
     app::App,
-    catalog::Caller,
     clock,
-    http::{body::read_body, error::respond, middleware::RequestId},
+    http::{
+        body::read_body,
+        error::{Failure, respond},
+        middleware::RequestId,
+    },
     store::LogRow,
 };
 
@@ -37,55 +41,53 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(chat::router())
         .merge(gemini::router())
+        .merge(hello::router())
         .merge(messages::router())
         .merge(models::router())
+        .merge(operations::router())
         .merge(responses::router())
+        .merge(stored::router())
 }
 
-/// A request that has been read, of a caller who may call.
-pub(super) struct Visit<'a> {
-    pub app: &'a Arc<App>,
-    pub call: &'a Call,
-    pub caller: &'a Caller,
-    pub headers: &'a HeaderMap,
-    pub body: Bytes,
-    pub record: &'a mut Record,
-}
+/// What stands before a path of OpenAI's API besides `/v1`: nothing, and what Azure's newer clients put there.
+const PREFIXES: [&str; 2] = ["", "/openai/v1"];
 
-/// What answers a visit.
-type Answering<'a> = BoxFuture<'a, Result<Response<Body>, ApiError>>;
+/// The same where the path names the model: OpenAI's oldest clients, and Azure's classic ones.
+const WITH_MODEL: [&str; 3] = ["/engines/{model}", "/v1/engines/{model}", "/openai/deployments/{model}"];
 
-/// A call that generates something.
-pub(super) async fn call(app: &Arc<App>, call: Call, request: Request) -> Response<Body> {
-    attend(app, call, request, |visit| {
-        let Visit { app, call, caller, headers, body, record } = visit;
-        handle(app, call, caller, headers, body, record).boxed()
-    })
-    .await
+/// What stands in a path where its one variable is.
+fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    let not_text = |_| ApiError::new(ErrorKind::InvalidRequest, "the path of this request must be UTF-8");
+    path.map(|Path(text)| text).map_err(|rejection| not_text(rejection).into())
 }
 
 /// A call that asks for a number of tokens; `tell` is the body that tells it.
 pub(super) async fn count(app: &Arc<App>, call: Call, request: Request, tell: fn(u64) -> Json) -> Response<Body> {
-    attend(app, call, request, move |visit| {
-        let Visit { app, call, caller, headers, body, record } = visit;
-        let counting = async move {
-            let counted = count::count(app, call, caller, headers, body, record).await?;
-            let body = tell(counted.tokens).to_string();
-            Ok(counted.into_response(body))
-        };
-        counting.boxed()
-    })
-    .await
+    self::call(app, Counting { call, tell }, request).await
+}
+
+struct Counting {
+    call: Call,
+    tell: fn(u64) -> Json,
+}
+
+impl Work for Counting {
+    fn inbound(&self) -> &'static dyn Inbound {
+        self.call.inbound
+    }
+
+    async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
+        let Arrival { caller, headers, body, .. } = arrival;
+        let counted = count::count(app, &self.call, &caller, &headers, body, record).await?;
+        let body = (self.tell)(counted.tokens).to_string();
+        Ok(counted.into_response(body))
+    }
 }
 
 /// What every call goes through: a record is begun, the caller is identified, the body is read.
-async fn attend(
-    app: &Arc<App>,
-    call: Call,
-    request: Request,
-    work: impl for<'a> FnOnce(Visit<'a>) -> Answering<'a>,
-) -> Response<Body> {
+pub(super) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let inbound = work.inbound();
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let row = LogRow {
@@ -103,12 +105,12 @@ async fn attend(
         record.called_by(&caller);
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
-        let (headers, record) = (&parts.headers, &mut record);
-        work(Visit { app, call: &call, caller: &caller, headers, body, record }).await
+        let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };
+        work.run(app, arrival, &mut record).await
     };
     match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
         Ok(response) => response,
-        Err(error) => refuse(call.inbound, &error, &request_id, &mut record),
+        Err(error) => refuse(inbound, &error, &request_id, &mut record),
     }
 }
 
@@ -119,11 +121,12 @@ pub(in crate::gateway) fn stopping() -> ApiError {
 
 fn refuse(inbound: &dyn Inbound, error: &ApiError, request_id: &RequestId, record: &mut Record) -> Response<Body> {
     let mut response = respond(inbound, error, request_id);
+    let several = record.asked_several();
     if let Some((provider, model)) = record.asked_last() {
         let headers = response.headers_mut();
         tell_attempts(headers, provider, model, record.attempts());
         // The official SDKs would repeat what was repeated here already.
-        if error.status() >= 500 {
+        if error.status() >= 500 || (error.status() == 429 && several) {
             headers.insert("x-should-retry", header::HeaderValue::from_static("false"));
         }
     }

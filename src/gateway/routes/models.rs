@@ -1,59 +1,97 @@
-//! Which models there are.
+//! Which models there are, in the shape that the client's protocol has for it.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::PathRejection},
-    http::HeaderMap,
+    body::Body,
+    extract::{Path, Query, State, rejection::PathRejection},
+    http::{HeaderMap, Response, Uri},
+    response::IntoResponse,
     routing::get,
 };
-use llm_protocol::ir::{ApiError, ErrorKind};
+use llm_protocol::{
+    ProtocolId,
+    ir::{ApiError, ErrorKind},
+};
+use serde::de::DeserializeOwned;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::segment;
 use crate::{
     app::App,
     gateway::{
         auth,
-        models::{self, ModelList, ModelObject},
+        models::{self, anthropic, gemini, openai},
     },
-    http::error::Failure,
+    http::{dialect::protocol, error::Failure},
 };
 
+/// Where else the list is.
+const ALIASES: [&str; 4] = ["/models", "/openai/v1/models", "/v1beta/models", "/v1beta1/models"];
+
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_models))
-        .routes(routes!(get_model))
-        .route("/models", get(list_models))
-        .route("/models/{*id}", get(get_model))
+    let documented = OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model));
+    ALIASES.into_iter().fold(documented, |router, alias| {
+        router.route(alias, get(list_models)).route(&format!("{alias}/{{*id}}"), get(get_model))
+    })
 }
 
 /// List models
 ///
-/// Every model that can be asked for: configured ones by name, each provider's own as `PROVIDER:model`.
-#[utoipa::path(get, path = "/v1/models", tag = "client", responses((status = 200, body = ModelList)), security(("api_key" = [])))]
-pub(crate) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Json<ModelList>, Failure> {
-    let caller = auth::caller(&app, &headers, None, None)?;
-    Ok(Json(models::list(&app.catalog(), &caller)))
+/// Every model that can be asked for: configured ones by name, each provider's own as `PROVIDER:model`. A request with an
+/// `anthropic-version` is answered in Anthropic's shape (`limit`, `after_id`, `before_id`), one with an `x-goog-api-key`, a
+/// `key` or below `/v1beta` in Google's (`pageSize`, `pageToken`).
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "client",
+    responses((status = 200, body = openai::ModelList)),
+    security(("api_key" = []))
+)]
+pub(crate) async fn list_models(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Failure> {
+    let caller = auth::caller(&app, &headers, uri.query(), None)?;
+    let entries = models::list(&app.catalog(), &caller);
+    Ok(match protocol(&uri, &headers) {
+        ProtocolId::Anthropic => {
+            Json(anthropic::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response()
+        }
+        ProtocolId::Gemini => Json(gemini::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response(),
+        _ => Json(openai::ModelList::from(entries)).into_response(),
+    })
 }
 
 /// One model
 ///
-/// The rest of the path is the id, since ids may hold `:` and `/`.
+/// The rest of the path is the id, since ids may hold `:` and `/`. The shape is that of the list.
 #[utoipa::path(
     get,
     path = "/v1/models/{*id}",
     tag = "client",
     params(("id" = String, Path, description = "As in the list, or any name that a request may use")),
-    responses((status = 200, body = ModelObject), (status = 404, description = "No provider serves it")),
+    responses((status = 200, body = openai::ModelObject), (status = 404, description = "No provider serves it")),
     security(("api_key" = []))
 )]
 pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<ModelObject>, Failure> {
-    let caller = auth::caller(&app, &headers, None, None)?;
-    let Path(id) = id.map_err(|_| ApiError::new(ErrorKind::InvalidRequest, "the model's id must be UTF-8"))?;
-    Ok(Json(models::find(&app.catalog(), &caller, &id)?))
+) -> Result<Response<Body>, Failure> {
+    let caller = auth::caller(&app, &headers, uri.query(), None)?;
+    let entry = models::find(&app.catalog(), &caller, &segment(id)?)?;
+    Ok(match protocol(&uri, &headers) {
+        ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
+        ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
+        _ => Json(openai::ModelObject::from(entry)).into_response(),
+    })
+}
+
+fn page<P: DeserializeOwned>(uri: &Uri) -> Result<P, ApiError> {
+    let unreadable = |_| ApiError::new(ErrorKind::InvalidRequest, "the query of this request cannot be read");
+    Query::try_from_uri(uri).map(|Query(page)| page).map_err(unreadable)
 }

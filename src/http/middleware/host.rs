@@ -9,19 +9,17 @@ use axum::{
     http::{HeaderValue, Response, Version, header},
     middleware::Next,
 };
-use llm_protocol::{
-    ir::{ApiError, ErrorKind},
-    openai_chat::OpenAiChat,
-};
+use llm_protocol::ir::{ApiError, ErrorKind};
 
 use super::RequestId;
-use crate::http::{error::respond, server::AmbiguousLength};
+use crate::http::{dialect::dialect, error::respond, server::AmbiguousLength};
 
 /// Lets a request pass that names its host once and its length in one way.
 pub async fn check(request: Request, next: Next) -> Response<Body> {
     let Some(fault) = fault(&request) else { return next.run(request).await };
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let mut response = respond(&OpenAiChat, &ApiError::new(ErrorKind::InvalidRequest, fault), &id);
+    let mut response =
+        respond(dialect(request.uri(), request.headers()), &ApiError::new(ErrorKind::InvalidRequest, fault), &id);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

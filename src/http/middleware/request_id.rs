@@ -11,10 +11,13 @@ use axum::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::http::error::complete;
+use crate::http::{dialect::dialect, error::complete};
 
 /// Carries the id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Carries it out once more: where Anthropic's clients look for it.
+const SHORT_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Milliseconds until the answer's head was ready.
 const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
@@ -58,9 +61,10 @@ pub async fn assign(mut request: Request, next: Next) -> Response<Body> {
     let began = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let mut response = complete(next.run(request).await, &id);
+    let inbound = dialect(request.uri(), request.headers());
+    let mut response = complete(next.run(request).await, inbound, &id);
     let took = format!("{:.1}", began.elapsed().as_secs_f64() * 1000.0);
-    for (name, text) in [(REQUEST_ID, &*id), (PROCESS_TIME, &*took)] {
+    for (name, text) in [(REQUEST_ID, &*id), (SHORT_REQUEST_ID, &*id), (PROCESS_TIME, &*took)] {
         let value = HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
         response.headers_mut().insert(name, value);
     }

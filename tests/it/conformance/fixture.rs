@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{from_anthropic, from_gemini};
+use super::{from_anthropic, from_bedrock, from_gemini};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,10 @@ pub enum Wire {
     Chat,
     Anthropic,
     Gemini,
+    /// Bedrock's Converse.
+    Bedrock,
+    /// Anthropic's, inside Bedrock's InvokeModel.
+    BedrockInvoke,
 }
 
 /// A vendor with paths of its own.
@@ -57,7 +61,8 @@ impl Fixture {
     pub fn chat_request(&self) -> Value {
         let mut body = match self.wire {
             Wire::Chat => self.body.clone(),
-            Wire::Anthropic => from_anthropic::convert(&self.body),
+            Wire::Anthropic | Wire::BedrockInvoke => from_anthropic::convert(&self.body),
+            Wire::Bedrock => from_bedrock::convert(&self.body),
             Wire::Gemini => from_gemini::convert(&self.body),
         };
         if self.stream {
@@ -73,18 +78,22 @@ impl Fixture {
 
 /// All recordings that a chat client can ask for.
 pub fn load(folder: &Path) -> Vec<Fixture> {
-    let mut fixtures: Vec<Fixture> =
-        ["public", "documented"].iter().flat_map(|part| load_part(&folder.join(part))).collect();
+    let mut fixtures: Vec<Fixture> = recordings(folder).filter_map(|recording| parse(&recording)).collect();
     fixtures.sort_by(|a, b| (a.wire, &a.id).cmp(&(b.wire, &b.id)));
     assert!(fixtures.len() > 400, "only {} recordings in {}", fixtures.len(), folder.display());
     fixtures
 }
 
-fn load_part(folder: &Path) -> Vec<Fixture> {
+/// All recordings, as they are.
+pub fn recordings(folder: &Path) -> impl Iterator<Item = Value> {
+    ["public", "documented"].into_iter().flat_map(|part| recordings_in(&folder.join(part)))
+}
+
+fn recordings_in(folder: &Path) -> Vec<Value> {
     let index = read(&folder.join("index.json"));
     let rows = index.as_array().cloned().expect("the index is a list");
     let file = |row: &Value| row["file"].as_str().map(|file| folder.join(file)).expect("a row names its file");
-    rows.iter().filter_map(|row| parse(&read(&file(row)))).collect()
+    rows.iter().map(|row| read(&file(row))).collect()
 }
 
 fn parse(fixture: &Value) -> Option<Fixture> {
@@ -92,6 +101,9 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         "chat" => Wire::Chat,
         "anthropic" => Wire::Anthropic,
         "gemini" => Wire::Gemini,
+        "bedrock" => Wire::Bedrock,
+        // Embeddings come the same way.
+        "bedrock_invoke" if fixture["request"]["body"]["messages"].is_array() => Wire::BedrockInvoke,
         _ => return None,
     };
     let text = |key: &str| fixture[key].as_str().unwrap_or_default().to_owned();
@@ -114,7 +126,8 @@ fn parse(fixture: &Value) -> Option<Fixture> {
 fn model_in(path: &Value) -> String {
     let path = path.as_str().unwrap_or_default();
     let tail = path.rsplit("models/").next().unwrap_or_default();
-    tail.split(':').next().unwrap_or_default().to_owned()
+    let tail = tail.rsplit("model/").next().unwrap_or_default();
+    tail.split([':', '/']).next().unwrap_or_default().to_owned()
 }
 
 fn read(path: &Path) -> Value {

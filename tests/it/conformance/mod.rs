@@ -3,9 +3,11 @@
 //! The recordings are not part of this repository: `CONFORMANCE_FIXTURES` names the folder that holds them, with the program
 //! that replays them. Without it these tests pass and say that they were skipped.
 
+mod binary;
 mod compare;
 mod fixture;
 mod from_anthropic;
+mod from_bedrock;
 mod from_gemini;
 mod replay;
 
@@ -23,6 +25,13 @@ use crate::support::{Gateway, Reply, gateway::chat};
 const EXPLAINED: &[(&str, &str)] = &[
     ("doc-ge-partial-args", "the recording lists the pieces of a call, which are one call"),
     ("doc-vx-partial-args-nested", "the recording lists the pieces of a call, which are one call"),
+    ("brc-parallel-tool-calls-9c934", "the recording's reader took a tool that ran at the provider for the client's"),
+    (
+        "brs-parallel-tool-calls-stream-70f68",
+        "the recording's reader took a tool that ran at the provider for the client's",
+    ),
+    ("brc-tool-result-a6784", "the recording's reader did not look into blocks with citations"),
+    ("brs-error-400-28781", "a model that the provider does not know is 404 here, so that another may be asked"),
     ("oc-error-400-b5070", "the recorded request has a second fault, which is refused before it is sent"),
 ];
 
@@ -98,7 +107,7 @@ impl Stage {
         let mut wrong = self.violations(&recorded_violations).await;
         match fixture.wire {
             Wire::Chat => compare::same_protocol(fixture, &reply, &direct, &mut wrong),
-            Wire::Anthropic | Wire::Gemini => compare::translated(fixture, &reply, &mut wrong),
+            _ => compare::translated(fixture, &reply, &mut wrong),
         }
         self.gateway.admin("DELETE", &provider, Value::Null).await;
         wrong
@@ -114,10 +123,16 @@ impl Stage {
             (None, Wire::Chat) => ("openai", format!("{url}/v1")),
             (None, Wire::Anthropic) => ("anthropic", url),
             (None, Wire::Gemini) => ("gemini", url),
+            (None, Wire::Bedrock | Wire::BedrockInvoke) => ("bedrock", url),
         };
         let mut body = json!({"name": name, "type": kind, "base_url": base, "api_key": "sk-replay", "max_retries": 0});
         if fixture.vendor == Some(Vendor::Vertex) {
             body["options"] = json!({"project": "recorded"});
+        }
+        match fixture.wire {
+            Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
+            Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
+            Wire::Chat | Wire::Anthropic | Wire::Gemini => {}
         }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
@@ -137,6 +152,15 @@ impl Stage {
             Wire::Gemini => {
                 let method = if fixture.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
                 (format!("/v1beta/models/{model}:{method}"), fixture.body.clone())
+            }
+            Wire::Bedrock | Wire::BedrockInvoke => {
+                let action = match (fixture.wire == Wire::Bedrock, fixture.stream) {
+                    (true, false) => "converse",
+                    (true, true) => "converse-stream",
+                    (false, false) => "invoke",
+                    (false, true) => "invoke-with-response-stream",
+                };
+                (format!("/model/{model}/{action}"), fixture.body.clone())
             }
         };
         let reply = self.replay.ask(&path, &body).await;

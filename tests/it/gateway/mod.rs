@@ -1,22 +1,28 @@
 //! What clients and operators see.
 
+mod addresses;
 mod admin_models;
 mod admin_providers;
 mod admin_watch;
 mod auth;
 mod client_faults;
 mod cuts;
+mod dialects;
+mod embeddings;
 mod failover;
 mod gemini;
 #[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
 mod grammar;
 mod health;
+mod lists;
 mod messages;
 mod nonsense;
+mod operations;
 mod pages;
 mod responses;
 mod retries;
 mod routing;
+mod stored;
 mod streams;
 mod timeouts;
 mod validation;

@@ -27,6 +27,13 @@ pub const PYTHON: Needs = Needs {
     install: "python3 -m venv venv && venv/bin/pip install --quiet openai==3.54.0",
 };
 
+/// Those of the other two protocols.
+pub const PYTHON_OTHERS: Needs = Needs {
+    name: "python-others",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet anthropic==2.12.0 google-genai==3.4.0",
+};
+
 /// The last SDK before its interface was made anew, which many programs still use.
 pub const PYTHON_LEGACY: Needs = Needs {
     name: "python-legacy",

@@ -8,7 +8,7 @@ mod environment;
 use serde_json::json;
 
 use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream};
-use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, SYSTEM};
+use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM};
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
 struct World {
@@ -98,6 +98,28 @@ async fn the_current_python_sdk_reads_every_providers_answers() {
 async fn the_current_python_sdk_routes_lists_and_raises_the_right_classes() {
     let Some(environment) = Environment::prepare(&PYTHON).await else { return };
     World::start().await.run(&environment, "python_extras.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_python_sdk_does_everything_beside_chat() {
+    let Some(environment) = Environment::prepare(&PYTHON).await else { return };
+    let world = World::start().await;
+    world.gemini.next(Script::json(
+        200,
+        &json!({
+            "embeddings": [{"values": [0.5, -1]}, {"values": [1, 2]}], "usageMetadata": {"promptTokenCount": 4},
+        }),
+    ));
+    for script in answers::operations() {
+        world.primary.next(script);
+    }
+    world.run(&environment, "python_operations.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_protocols_sdks_read_the_list_of_models() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    World::start().await.run(&environment, "python_lists.py", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use super::{
 /// A request as the upstream got it.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -231,13 +232,15 @@ struct Asked {
 
 fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiver<Option<Instant>>) -> Script {
     let mut state = state.lock().expect("no holder panics");
-    if asked.method == "GET" {
+    let is_get = asked.method == "GET";
+    if is_get && asked.path.split('?').next().is_some_and(|path| path.ends_with("/models")) {
         state.model_lists += 1;
         let gemini = asked.path.starts_with("/v1beta").then(|| state.gemini_models.clone()).flatten();
         return gemini.or_else(|| state.models.clone()).unwrap_or_else(|| Script::error(404, "No such page"));
     }
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     state.seen.push(Seen {
+        method: asked.method.clone(),
         path: asked.path.clone(),
         headers: asked.headers.clone(),
         body: asked.body.clone(),
@@ -245,6 +248,7 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
         closed,
     });
     let script = state.queue.pop_front().or_else(|| state.always.clone());
+    let script = script.or_else(|| is_get.then(|| Script::error(404, "No such page")));
     let echo = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
     let text = echo.filter(|_| state.echo).map_or_else(|| format!("Hello from {name}"), str::to_owned);
     script.unwrap_or_else(|| saying(&text, &asked.path, &body))

@@ -1,6 +1,7 @@
 //! What differs from provider to provider: where they are, as whom they are asked, and through what.
 
 mod azure;
+mod bedrock;
 mod compatible;
 mod extras;
 mod proxies;

@@ -11,6 +11,7 @@ mod upstream;
 
 use bytes::Bytes;
 
+pub(crate) use self::upstream::{Dialect, NOTHING, body, wire};
 use crate::{
     Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder,
     StreamEncoder, Target, estimate,

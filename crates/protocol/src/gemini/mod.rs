@@ -14,6 +14,8 @@ mod signature;
 mod upstream;
 mod wire;
 
+pub(crate) use self::upstream::in_path;
+
 use bytes::Bytes;
 
 use crate::{

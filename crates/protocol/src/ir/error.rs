@@ -150,6 +150,8 @@ impl ErrorKind {
             422 => Self::Unprocessable,
             429 => Self::RateLimited,
             503 | 529 => Self::Overloaded,
+            // "Failed dependency": Bedrock's word for a model that failed.
+            424 => Self::Upstream,
             400..=499 => Self::InvalidRequest,
             _ => Self::Upstream,
         }

@@ -179,6 +179,8 @@ pub struct Models {
     openai_chat: Vec<Entry>,
     anthropic: Vec<Entry>,
     gemini: Vec<Entry>,
+    /// Without Claude, whose rules are those in [`Models::anthropic`].
+    bedrock_converse: Vec<Entry>,
 }
 
 /// An operator's own rules: lists by protocol, each in front of the built-in one.
@@ -188,6 +190,7 @@ struct Overrides {
     openai_chat: Vec<Entry>,
     anthropic: Vec<Entry>,
     gemini: Vec<Entry>,
+    bedrock_converse: Vec<Entry>,
 }
 
 impl Models {
@@ -198,6 +201,7 @@ impl Models {
             openai_chat: list(include_str!("openai_chat.json")),
             anthropic: list(include_str!("anthropic.json")),
             gemini: list(include_str!("gemini.json")),
+            bedrock_converse: list(include_str!("bedrock_converse.json")),
         }
     }
 
@@ -208,17 +212,25 @@ impl Models {
         own.openai_chat.extend(builtin.openai_chat);
         own.anthropic.extend(builtin.anthropic);
         own.gemini.extend(builtin.gemini);
-        Ok(Self { openai_chat: own.openai_chat, anthropic: own.anthropic, gemini: own.gemini })
+        own.bedrock_converse.extend(builtin.bedrock_converse);
+        Ok(Self {
+            openai_chat: own.openai_chat,
+            anthropic: own.anthropic,
+            gemini: own.gemini,
+            bedrock_converse: own.bedrock_converse,
+        })
     }
 
     /// The rules of the model named `model`, spoken to in `protocol` at a provider of the kind `kind`.
     pub fn rules(&self, protocol: ProtocolId, kind: &str, model: &str) -> ModelRules {
-        let list = match protocol {
-            ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => &self.openai_chat,
-            ProtocolId::Anthropic | ProtocolId::BedrockConverse => &self.anthropic,
-            ProtocolId::Gemini => &self.gemini,
+        let (list, more): (&[Entry], &[Entry]) = match protocol {
+            ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => (&self.openai_chat, &[]),
+            ProtocolId::Anthropic => (&self.anthropic, &[]),
+            ProtocolId::Gemini => (&self.gemini, &[]),
+            ProtocolId::BedrockConverse => (&self.bedrock_converse, &self.anthropic),
         };
         list.iter()
+            .chain(more)
             .find(|entry| {
                 entry.kinds.iter().any(|known| known == kind)
                     || entry.models.iter().any(|pattern| matches(pattern, model))
@@ -265,6 +277,15 @@ mod tests {
         let own = r#"{"anthropic":[{"models":["my-*"],"rules":{"max_output_tokens":7}}]}"#;
         let models = Models::with_overrides(own).unwrap();
         assert_eq!(models.rules(ProtocolId::Anthropic, "anthropic", "my-model").max_output_tokens, Some(7));
+    }
+
+    #[test]
+    fn claude_has_one_list_of_rules_wherever_it_is_asked() {
+        let rules = |model| Models::builtin().rules(ProtocolId::BedrockConverse, "bedrock", model);
+        let claude = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+        assert_eq!(rules(claude), Models::builtin().rules(ProtocolId::Anthropic, "anthropic", claude));
+        assert_eq!(rules("eu.amazon.nova-lite-v1:0").max_output_tokens, Some(10_000));
+        assert_eq!(rules("meta.llama3-1-70b-instruct-v1:0").forced_tool_choice, ForcedToolChoice::Never);
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod ids;
 mod upstream;
 mod wire;
 
+pub(crate) use self::{client::encode_error, upstream::inside_200};
+
 use bytes::Bytes;
 
 use crate::{

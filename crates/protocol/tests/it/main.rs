@@ -5,6 +5,8 @@ mod anthropic;
 #[cfg(test)]
 mod anthropic_client;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;

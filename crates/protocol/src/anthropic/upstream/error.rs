@@ -95,7 +95,13 @@ fn of_request(kind: &str, message: &str) -> ErrorKind {
     let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     if kind == "billing_error" || is_about_money(message) {
         ErrorKind::QuotaExceeded
-    } else if any(&["prompt is too long", "exceed context limit", "exceeds the context", "maximum context length"]) {
+    } else if any(&[
+        "prompt is too long",
+        "input is too long",
+        "exceed context limit",
+        "exceeds the context",
+        "maximum context length",
+    ]) {
         ErrorKind::ContextLength
     } else if any(&["content filtering policy", "usage policy", "usage policies"]) {
         ErrorKind::ContentPolicy

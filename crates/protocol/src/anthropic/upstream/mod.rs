@@ -3,6 +3,7 @@
 mod adapt;
 mod cache;
 mod count;
+mod dialect;
 mod error;
 mod ids;
 mod media;
@@ -13,7 +14,7 @@ mod stream;
 mod thinking;
 mod tools;
 mod turns;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod request_tests;
@@ -22,6 +23,7 @@ mod response_tests;
 #[cfg(test)]
 mod turns_tests;
 
+pub(crate) use self::{dialect::Dialect, request::body, turns::NOTHING};
 pub use adapt::adapt_request;
 pub use count::Count;
 pub use error::decode as decode_error;

@@ -1,7 +1,7 @@
 //! Writing a request.
 
 use super::{
-    cache, schema, thinking, tools,
+    Dialect, cache, dialect, schema, thinking, tools,
     turns::{self, Conversation},
     wire::{self, Block, Body, Format, Metadata, OutputConfig, Thinking, ToolChoice, Turn},
 };
@@ -22,19 +22,22 @@ const LONGEST_USER: usize = 256;
 
 /// Writes `request` for `target`.
 pub fn encode(request: &ir::Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
-    let mut body = body(request, target, losses);
-    if cache::limit(&mut body) || odd_lifetimes(request) {
-        losses.approximated("cache_control");
-    }
+    let body = body(request, target, &dialect::NATIVE, losses);
     serde_json::to_vec(&body).expect("a body of strings, numbers and parsed JSON can always be written")
 }
 
-fn body<'a>(request: &'a ir::Request, target: Target<'a>, losses: &mut Losses) -> Body<'a> {
+/// What is said to `target`, and how, but for the words of a dialect.
+pub(crate) fn body<'a>(
+    request: &'a ir::Request,
+    target: Target<'a>,
+    dialect: &Dialect,
+    losses: &mut Losses,
+) -> Body<'a> {
     let rules = target.rules;
-    report(request, losses);
+    report(request, dialect, losses);
     let max_tokens = max_tokens(request, rules, losses);
-    let Conversation { mut system, turns } = turns::arrange(request, rules, losses);
-    let (tools, tool_choice) = tools(request, rules, &turns, losses);
+    let Conversation { mut system, turns } = turns::arrange(request, rules, dialect, losses);
+    let (tools, tool_choice) = tools(request, rules, dialect, &turns, losses);
     let mut output_config = OutputConfig::default();
     let thinking = request.reasoning.as_ref().and_then(|asked| {
         let forced_tool = tool_choice.as_ref().is_some_and(ToolChoice::forces);
@@ -47,7 +50,7 @@ fn body<'a>(request: &'a ir::Request, target: Target<'a>, losses: &mut Losses) -
         None => rules.reasons_by_default,
     };
     let (temperature, top_p, top_k) = sampling(&request.sampling, rules, thinks, losses);
-    Body {
+    let mut body = Body {
         model: target.model,
         max_tokens,
         system,
@@ -62,16 +65,20 @@ fn body<'a>(request: &'a ir::Request, target: Target<'a>, losses: &mut Losses) -
         stop_sequences: stop(request, rules, losses),
         stream: request.stream,
         metadata: user(request, losses),
+    };
+    if cache::limit(&mut body) || odd_lifetimes(request) {
+        losses.approximated("cache_control");
     }
+    body
 }
 
-/// Names what Anthropic has no word for at all.
-fn report(request: &ir::Request, losses: &mut Losses) {
+/// Names what there is no word for at all.
+fn report(request: &ir::Request, dialect: &Dialect, losses: &mut Losses) {
     if request.candidates.is_some_and(|count| count > 1) {
-        losses.refused("n", "Anthropic's models give one answer to a request");
+        losses.refused("n", format!("{}'s models give one answer to a request", dialect.name));
     }
     if request.logprobs.is_some() {
-        losses.refused("logprobs", "Anthropic's models tell no log probabilities");
+        losses.refused("logprobs", format!("{}'s models tell no log probabilities", dialect.name));
     }
     let sampling = &request.sampling;
     if sampling.seed.is_some() {
@@ -103,10 +110,11 @@ fn max_tokens(request: &ir::Request, rules: &ModelRules, losses: &mut Losses) ->
 fn tools<'a>(
     request: &'a ir::Request,
     rules: &ModelRules,
+    dialect: &Dialect,
     turns: &[Turn<'a>],
     losses: &mut Losses,
 ) -> (Vec<wire::Tool<'a>>, Option<ToolChoice<'a>>) {
-    let declared = tools::declare(request, rules, losses);
+    let declared = tools::declare(request, rules, dialect, losses);
     if !declared.is_empty() {
         let choice = tools::choose(request, rules, losses);
         return (declared, choice);

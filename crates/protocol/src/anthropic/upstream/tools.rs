@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{
-    ids, schema,
+    Dialect, ids, schema,
     wire::{Block, CacheControl, Function, Tool, ToolChoice, Turn},
 };
 use crate::{
@@ -21,11 +21,14 @@ const MOST_UNIONS: usize = 16;
 /// The name that Anthropic's search of the web must have.
 const WEB_SEARCH: &str = "web_search";
 
-/// Longest name of a tool.
-const LONGEST_NAME: usize = 128;
-
 /// The tools of a request as Anthropic declares them.
-pub(super) fn declare<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &mut Losses) -> Vec<Tool<'a>> {
+pub(super) fn declare<'a>(
+    request: &'a ir::Request,
+    rules: &ModelRules,
+    dialect: &Dialect,
+    losses: &mut Losses,
+) -> Vec<Tool<'a>> {
+    let &Dialect { name: taker, longest_name, .. } = dialect;
     let mut strictness = Strictness { allowed: rules.structured_output, ..Strictness::default() };
     let mut names = HashSet::new();
     let mut tools = Vec::new();
@@ -35,8 +38,8 @@ pub(super) fn declare<'a>(request: &'a ir::Request, rules: &ModelRules, losses: 
             continue;
         }
         if let Some(name) = name(tool) {
-            if !ids::is_safe(name) || name.len() > LONGEST_NAME {
-                let why = format!("Anthropic takes tool names of 1 to {LONGEST_NAME} letters, digits, `_` and `-`");
+            if !ids::is_safe(name) || name.len() > longest_name {
+                let why = format!("{taker} takes tool names of 1 to {longest_name} letters, digits, `_` and `-`");
                 losses.refused(format!("{path}.function.name"), why);
                 continue;
             }

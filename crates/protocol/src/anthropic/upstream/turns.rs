@@ -6,8 +6,8 @@ use std::{borrow::Cow, collections::HashSet};
 use serde_json::value::RawValue;
 
 use super::{
+    Dialect,
     ids::Ids,
-    media,
     wire::{Block, CacheControl, Input, Role, Turn},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Stands for a user's message that holds nothing, and before a conversation that the assistant begins.
-const NOTHING: &str = "(no text)";
+pub(crate) const NOTHING: &str = "(no text)";
 
 /// The system prompt and the turns of a request.
 #[derive(Debug, Default)]
@@ -28,8 +28,13 @@ pub(super) struct Conversation<'a> {
 }
 
 /// Arranges the conversation of `request`.
-pub(super) fn arrange<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &mut Losses) -> Conversation<'a> {
-    let mut scribe = Scribe { rules, losses, ids: Ids::default(), drafts: Vec::new() };
+pub(super) fn arrange<'a>(
+    request: &'a ir::Request,
+    rules: &ModelRules,
+    dialect: &Dialect,
+    losses: &mut Losses,
+) -> Conversation<'a> {
+    let mut scribe = Scribe { rules, dialect, losses, ids: Ids::default(), drafts: Vec::new() };
     let mut system = scribe.system_text(&request.system);
     for message in &request.messages {
         scribe.message(message);
@@ -71,6 +76,7 @@ impl<'a> Draft<'a> {
 
 struct Scribe<'a, 'r> {
     rules: &'r ModelRules,
+    dialect: &'r Dialect,
     losses: &'r mut Losses,
     ids: Ids<'a>,
     drafts: Vec<Draft<'a>>,
@@ -136,7 +142,7 @@ impl<'a> Scribe<'a, '_> {
                 Part::Text(text) => blocks.extend(text_block(text)),
                 Part::Opaque { origin: ProtocolId::Anthropic, raw } => blocks.push(Block::Raw(raw)),
                 Part::Opaque { .. } => self.losses.dropped("messages"),
-                _ => self.losses.refused("messages", "Anthropic takes nothing but text in system messages"),
+                _ => self.losses.refused("messages", "nothing but text can stand in system messages"),
             }
         }
         blocks
@@ -167,7 +173,7 @@ impl<'a> Scribe<'a, '_> {
                     let block = self.tool_call(call);
                     draft.calls.push(block);
                 }
-                Part::Reasoning(reasoning) => draft.rest.extend(thinking(reasoning)),
+                Part::Reasoning(reasoning) => draft.rest.extend(thinking(reasoning, self.dialect)),
                 Part::Media(_) | Part::ToolResult(_) => self.losses.dropped("messages"),
                 _ => draft.rest.extend(self.content(part)),
             }
@@ -180,7 +186,7 @@ impl<'a> Scribe<'a, '_> {
         match part {
             Part::Text(text) => text_block(text),
             Part::Refusal(text) => plain(text),
-            Part::Media(media) => match media::block(media, self.losses) {
+            Part::Media(media) => match (self.dialect.media)(media, self.losses) {
                 Ok(block) => Some(block),
                 Err(why) => {
                     self.losses.refused("messages", why);
@@ -247,7 +253,7 @@ impl<'a> Scribe<'a, '_> {
             self.drafts.insert(0, opening);
         }
         if self.drafts.is_empty() {
-            self.losses.refused("messages", "`messages` holds nothing that Anthropic takes");
+            self.losses.refused("messages", format!("`messages` holds nothing that {} takes", self.dialect.name));
         }
         let mut turns: Vec<_> = self.drafts.into_iter().map(Draft::into_turn).collect();
         check_pairs(&turns, self.losses);
@@ -323,8 +329,9 @@ fn has_words(text: &str) -> bool {
 }
 
 /// Only reasoning that Anthropic signed means anything to it; signed reasoning without a text does.
-fn thinking(reasoning: &ir::Reasoning) -> Option<Block<'_>> {
-    let signature = reasoning.signature.as_ref().filter(|signature| signature.origin == ProtocolId::Anthropic)?;
+fn thinking<'a>(reasoning: &'a ir::Reasoning, dialect: &Dialect) -> Option<Block<'a>> {
+    let understood = if reasoning.redacted { dialect.redacted } else { ProtocolId::Anthropic };
+    let signature = reasoning.signature.as_ref().filter(|signature| signature.origin == understood)?;
     let value = Some(&*signature.value).filter(|value| !value.is_empty())?;
     Some(match reasoning.redacted {
         true => Block::RedactedThinking { data: value },

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[derive(Debug, Serialize)]
-pub(super) struct Body<'a> {
+pub(crate) struct Body<'a> {
     pub model: &'a str,
     pub max_tokens: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,20 +40,20 @@ pub(super) struct Body<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Metadata<'a> {
+pub(crate) struct Metadata<'a> {
     pub user_id: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Role {
+pub(crate) enum Role {
     System,
     User,
     Assistant,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     pub role: Role,
     pub content: Vec<Block<'a>>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Turn<'a> {
 /// A piece of a turn, of the system prompt or of a tool's result.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block<'a> {
+pub(crate) enum Block<'a> {
     Text {
         text: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ pub(super) enum Block<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Source<'a> {
+pub(crate) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
     File { file_id: &'a str },
@@ -117,13 +117,13 @@ pub(super) enum Source<'a> {
 /// The arguments of a call: the model's own text where it is an object, else something that is one.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Input<'a> {
+pub(crate) enum Input<'a> {
     Verbatim(&'a RawValue),
     Made(Json),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct CacheControl<'a> {
+pub(crate) struct CacheControl<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,18 +136,23 @@ impl<'a> CacheControl<'a> {
         let ttl = cache.as_ref()?.ttl.as_deref().filter(|ttl| matches!(*ttl, "5m" | "1h"));
         Some(Self { kind: "ephemeral", ttl })
     }
+
+    /// How long, if not the usual time.
+    pub fn ttl(&self) -> Option<&'a str> {
+        self.ttl
+    }
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Tool<'a> {
+pub(crate) enum Tool<'a> {
     Function(Function<'a>),
     /// A tool of this protocol that runs at the provider.
     Hosted(Cow<'a, Json>),
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Function<'a> {
+pub(crate) struct Function<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Cow<'a, str>>,
@@ -160,7 +165,7 @@ pub(super) struct Function<'a> {
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum ToolChoice<'a> {
+pub(crate) enum ToolChoice<'a> {
     Auto {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         disable_parallel_tool_use: bool,
@@ -186,7 +191,7 @@ impl ToolChoice<'_> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Thinking {
+pub(crate) enum Thinking {
     Disabled,
     Adaptive {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,7 +203,7 @@ pub(super) enum Thinking {
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct OutputConfig {
+pub(crate) struct OutputConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -213,6 +218,6 @@ impl OutputConfig {
 
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Format {
+pub(crate) enum Format {
     JsonSchema { schema: Json },
 }

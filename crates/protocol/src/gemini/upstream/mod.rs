@@ -21,13 +21,14 @@ mod tools;
 pub use adapt::adapt as adapt_request;
 pub use count::Count;
 pub use error::decode as decode_error;
+pub use names::in_path;
 pub use request::encode as encode_request;
 pub use response::decode as decode_response;
 pub use stream::Decoder;
 
 /// The path and query of the generating call.
 pub fn endpoint(model: &str, stream: bool) -> String {
-    let model = names::in_path(model);
+    let model = in_path(model);
     match stream {
         // Without `alt=sse` the stream is one long JSON array.
         true => format!("/models/{model}:streamGenerateContent?alt=sse"),

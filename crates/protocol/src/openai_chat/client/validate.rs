@@ -12,11 +12,8 @@ use crate::{
 /// The roles that a message may have.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
 
-/// Checks the required fields, the ranges of the scalar ones, and that `messages` is an array of objects with known roles.
+/// Checks the required fields (but for the model, which may stand in the path), the ranges of the scalar ones, and that `messages` is an array of objects with known roles.
 pub fn validate(members: &Members<'_>) -> Result<(), Malformed> {
-    if !members.contains("model") || members.get("model").is_none() {
-        return Err(Malformed::new("model", "`model` is required: a string that names the model"));
-    }
     if string(members, "model")?.is_some_and(|model| model.trim().is_empty()) {
         return Err(must_be("model", "the name of a model, not an empty string"));
     }
@@ -45,11 +42,14 @@ mod tests {
     }
 
     #[test]
+    fn the_model_may_stand_in_the_path_instead() {
+        assert_eq!(check(r#"{"messages":[{"role":"user"}]}"#), Ok(()));
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_path() {
         let turn = r#""messages":[{"role":"user","content":"x"}]"#;
         for (body, param) in [
-            (r#"{"messages":[{"role":"user"}]}"#.to_owned(), "model"),
-            (format!(r#"{{"model":null,{turn}}}"#), "model"),
             (format!(r#"{{"model":" ",{turn}}}"#), "model"),
             (format!(r#"{{"model":3,{turn}}}"#), "model"),
             (r#"{"model":"m"}"#.to_owned(), "messages"),

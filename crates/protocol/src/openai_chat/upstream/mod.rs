@@ -17,7 +17,7 @@ mod request_tests;
 mod stream_tests;
 
 pub use adapt::adapt_request;
-pub use error::decode_error;
+pub use error::{decode_error, inside_200};
 pub use request::encode_request;
 pub use response::decode_response;
 pub use stream::Decoder;

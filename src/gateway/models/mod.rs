@@ -1,46 +1,40 @@
-//! The models that clients can ask for.
+//! The models that clients can ask for, and how each protocol lists them.
+
+pub mod anthropic;
+pub mod gemini;
+pub mod openai;
 
 use std::collections::BTreeSet;
 
 use llm_protocol::ir::{ApiError, ErrorKind};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::{
     catalog::{Caller, Catalog},
     routing::{self, Wish},
 };
 
-/// One model, in OpenAI's shape.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ModelObject {
+/// A model, in no protocol's shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
     /// What to write into a request's `model`.
-    #[schema(example = "openai:gpt-4o")]
     pub id: String,
-    #[schema(example = "model")]
-    pub object: &'static str,
     /// Seconds since the epoch.
     pub created: i64,
     /// The provider's name; `llm-orchestrator` for a configured model or alias.
-    pub owned_by: String,
-}
-
-/// A list of models, in OpenAI's shape.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ModelList {
-    #[schema(example = "list")]
-    pub object: &'static str,
-    pub data: Vec<ModelObject>,
+    pub owner: String,
+    /// Tokens of an answer, where the operator said how many.
+    pub max_output_tokens: Option<u64>,
 }
 
 /// All that `caller` may use: configured models and aliases by name, then each provider's own as `PROVIDER:model`.
-pub fn list(catalog: &Catalog, caller: &Caller) -> ModelList {
-    let mut data = Vec::new();
+pub fn list(catalog: &Catalog, caller: &Caller) -> Vec<Entry> {
+    let mut entries = Vec::new();
     let configured: BTreeSet<&String> = catalog.models.keys().collect();
     for name in configured {
         let model = &catalog.models[name];
         if !model.routes.is_empty() {
-            data.push(object(name.clone(), model.created, "llm-orchestrator"));
+            let most = model.max_output_tokens;
+            entries.push(Entry { max_output_tokens: most, ..entry(name.clone(), model.created, "llm-orchestrator") });
         }
     }
     for provider in &catalog.providers {
@@ -50,17 +44,17 @@ pub fn list(catalog: &Catalog, caller: &Caller) -> ModelList {
         } else {
             provider.listed.iter().flatten().map(String::as_str).collect()
         };
-        data.extend(
-            own.into_iter().map(|model| object(format!("{}:{model}", provider.name), provider.created, &provider.name)),
+        entries.extend(
+            own.into_iter().map(|model| entry(format!("{}:{model}", provider.name), provider.created, &provider.name)),
         );
     }
-    data.retain(|model| caller.may_use(&model.id));
-    ModelList { object: "list", data }
+    entries.retain(|model| caller.may_use(&model.id));
+    entries
 }
 
 /// One model by any name that a request may use for it.
-pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<ModelObject, ApiError> {
-    if let Some(listed) = list(catalog, caller).data.into_iter().find(|model| model.id == id) {
+pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<Entry, ApiError> {
+    if let Some(listed) = list(catalog, caller).into_iter().find(|model| model.id == id) {
         return Ok(listed);
     }
     let wish = Wish { model: id.to_owned(), ..Wish::default() };
@@ -77,10 +71,10 @@ pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<ModelObject,
     // `PROVIDER:model` reaches a model that its provider does not list, but that is no reason to say it exists.
     match &provider.listed {
         Some(listed) if !provider.associated && !listed.contains(&target.model) => Err(missing()),
-        _ => Ok(object(id.to_owned(), provider.created, &provider.name)),
+        _ => Ok(entry(id.to_owned(), provider.created, &provider.name)),
     }
 }
 
-fn object(id: String, created: i64, owner: &str) -> ModelObject {
-    ModelObject { id, object: "model", created, owned_by: owner.to_owned() }
+fn entry(id: String, created: i64, owner: &str) -> Entry {
+    Entry { id, created, owner: owner.to_owned(), max_output_tokens: None }
 }

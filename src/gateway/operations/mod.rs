@@ -1,0 +1,177 @@
+//! OpenAI's operations beside its generating ones: routed, metered and passed on, with the failover that chat has.
+
+mod exchange;
+mod passing;
+mod payload;
+mod stored;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Response, header},
+};
+use llm_protocol::{
+    Inbound,
+    ir::{ApiError, Malformed},
+    openai_chat::OpenAiChat,
+    operations::Filter,
+    splice::Members,
+};
+
+pub use self::stored::{Noun, Stored};
+use self::{
+    exchange::{Answer, Request},
+    passing::Passing,
+    payload::Payload,
+};
+use super::{
+    Arrival, Work, admit, allow,
+    asked::Asked,
+    asks_for_usage, deadlines,
+    drive::{Patience, Won, drive},
+    record::{Manners, Record},
+    relay::{Relay, Writer},
+    served_headers, stream_headers, told,
+};
+use crate::{app::App, health::Outcome, routing};
+
+/// One operation.
+#[derive(Debug)]
+pub struct Operation {
+    /// Below a base URL.
+    path: &'static str,
+    expects: Expects,
+    /// The model that is meant where the client names none.
+    default_model: Option<&'static str>,
+}
+
+/// What sort of answer an operation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// JSON, or events whose usage has to be asked for.
+    Completions,
+    /// JSON that other protocols can give too.
+    Embeddings,
+    Json,
+    /// Sound, text or JSON, by what the client asked for.
+    Media,
+    /// A file of any kind.
+    File,
+}
+
+const fn operation(path: &'static str, expects: Expects) -> Operation {
+    Operation { path, expects, default_model: None }
+}
+
+pub static COMPLETIONS: Operation = operation("/completions", Expects::Completions);
+pub static EMBEDDINGS: Operation = operation("/embeddings", Expects::Embeddings);
+pub static IMAGES: Operation = operation("/images/generations", Expects::Json);
+pub static IMAGE_EDITS: Operation = operation("/images/edits", Expects::Json);
+pub static SPEECH: Operation = operation("/audio/speech", Expects::Media);
+pub static TRANSCRIPTIONS: Operation = operation("/audio/transcriptions", Expects::Media);
+pub static TRANSLATIONS: Operation = operation("/audio/translations", Expects::Media);
+pub static MODERATIONS: Operation =
+    Operation { default_model: Some("omni-moderation-latest"), ..operation("/moderations", Expects::Json) };
+pub static RERANK: Operation = operation("/rerank", Expects::Json);
+
+/// All operations that name a model.
+pub static ALL: [&Operation; 9] =
+    [&COMPLETIONS, &EMBEDDINGS, &IMAGES, &IMAGE_EDITS, &SPEECH, &TRANSCRIPTIONS, &TRANSLATIONS, &MODERATIONS, &RERANK];
+
+impl Operation {
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
+/// A call of an operation.
+pub struct Call {
+    pub operation: &'static Operation,
+    /// The model, where the path names it.
+    pub model: Option<String>,
+}
+
+impl Work for Call {
+    fn inbound(&self) -> &'static dyn Inbound {
+        &OpenAiChat
+    }
+
+    async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
+        let payload = Payload::read(&arrival.headers, &arrival.body)?;
+        payload.required()?;
+        let (asked, include_usage) = payload.read_own(|members| self.read(members, &arrival.headers))?;
+        record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
+        let (catalog, caller) = (app.catalog(), &arrival.caller);
+        allow(&catalog, caller, &asked.wish.model)?;
+        admit(app, caller)?;
+        let groups = routing::candidates(&catalog, &asked.wish)?;
+        let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
+        let mut request = Request {
+            method: Method::POST,
+            path: self.operation.path,
+            query: None,
+            expects: self.operation.expects,
+            asked: &asked,
+            payload: &payload,
+            content_type: arrival.headers.get(header::CONTENT_TYPE).cloned(),
+            body: &arrival.body,
+            strict: caller.strict || asked.strict,
+        };
+        // Sound is a stream too.
+        let stream = asked.stream || self.operation.expects == Expects::Media;
+        let won = drive(app, Patience { stream, ..asked.patience() }, plan, &mut request, record).await?;
+        Ok(answer(app, &asked, won, record))
+    }
+}
+
+impl Call {
+    /// What is asked, and whether for the count of a stream's tokens too.
+    fn read(&self, members: &Members<'_>, headers: &HeaderMap) -> Result<(Asked, bool), Malformed> {
+        let default = self.operation.default_model.filter(|_| members.get("model").is_none());
+        let model = self.model.clone().or(default.map(str::to_owned));
+        let asked = Asked::read(&super::Call { model, ..super::Call::of(&OpenAiChat) }, members, headers)?;
+        Ok((asked, members.get("stream_options").is_some_and(asks_for_usage)))
+    }
+}
+
+/// The client's answer.
+fn answer(app: &App, asked: &Asked, won: Won<Request<'_>>, record: &mut Record) -> Response<Body> {
+    let Won { target, prepared, reply, permit, deadline } = won;
+    let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
+    told::pass_on(&reply.headers, reply.same_protocol, &mut headers);
+    record.lost(&prepared.losses);
+    let body = match reply.answer {
+        Answer::Whole { body, usage } => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(usage) = usage {
+                record.used(usage);
+            }
+            permit.settle(&Outcome::Success { latency: record.elapsed() });
+            record.succeed();
+            Body::from(body)
+        }
+        Answer::Events(upstream) => {
+            stream_headers("text/event-stream", &mut headers);
+            record.first_content();
+            let envelope = record.envelope();
+            let deadlines = deadlines(app, asked, deadline, OpenAiChat.keep_alive(&envelope));
+            let writer = Writer::Same(Box::new(Filter::new(envelope.include_usage)));
+            Relay::new(*upstream, writer, deadlines, target.provider, permit, record.hand_over()).into_body()
+        }
+        Answer::Bytes { first, rest } => {
+            for name in [header::CONTENT_TYPE, header::CONTENT_DISPOSITION] {
+                if let Some(value) = reply.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            record.first_content();
+            let deadlines = deadlines(app, asked, deadline, b"");
+            Passing::new(first, rest, deadlines, permit, record.hand_over()).into_body()
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = headers;
+    response
+}

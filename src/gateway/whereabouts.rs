@@ -1,0 +1,115 @@
+//! Where the things are whose ids providers gave out: files, batches, answers that are kept.
+//!
+//! Memory is asked first; the store only for an id that memory does not know, and once, within the deadline that all its
+//! statements have. What a client is told of is in the store before.
+
+use std::{
+    collections::HashSet,
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+};
+
+use llm_protocol::ir::{ApiError, ErrorKind};
+use lru::LruCache;
+
+use crate::{
+    app::App,
+    catalog::Caller,
+    clock,
+    limits::Subject,
+    store::{StoreError, UpstreamObject},
+};
+
+/// Ids that memory holds.
+const MOST: NonZeroUsize = NonZeroUsize::new(10_000).expect("is not zero");
+
+/// What memory knows: the provider, by id and owner.
+pub struct Whereabouts(Mutex<LruCache<(String, String), i64>>);
+
+impl Default for Whereabouts {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(MOST)))
+    }
+}
+
+impl Whereabouts {
+    fn with<T>(&self, look: impl FnOnce(&mut LruCache<(String, String), i64>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Where something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// At the provider of this id.
+    At(i64),
+    /// It exists, for others.
+    SomebodyElses,
+    /// Nobody came by it through this gateway.
+    Nowhere,
+}
+
+/// Whose things a caller's are. Callers without a key share theirs.
+pub fn owner(caller: &Caller) -> String {
+    match (caller.key_id, caller.subject) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(Subject::Key(hash))) => hash.to_string(),
+        (None, _) => "anonymous".to_owned(),
+    }
+}
+
+/// Notes for good that `owner` has something of this id at a provider. Fails with 503 if the store cannot.
+pub async fn remember(app: &App, owner: &str, id: &str, provider_id: i64) -> Result<(), ApiError> {
+    let key = (id.to_owned(), owner.to_owned());
+    if app.whereabouts.with(|known| known.get(&key).copied()) == Some(provider_id) {
+        return Ok(());
+    }
+    let object = UpstreamObject {
+        id: id.to_owned(),
+        owner: owner.to_owned(),
+        provider_id: Some(provider_id),
+        created_at: clock::now_micros(),
+    };
+    app.store.put_upstream_object(&object).await.map_err(unavailable)?;
+    app.whereabouts.with(|known| known.put(key, provider_id));
+    Ok(())
+}
+
+/// Where what `owner` calls by this id is.
+pub async fn find(app: &App, owner: &str, id: &str) -> Result<Found, ApiError> {
+    let key = (id.to_owned(), owner.to_owned());
+    if let Some(provider) = app.whereabouts.with(|known| known.get(&key).copied()) {
+        return Ok(Found::At(provider));
+    }
+    let objects = app.store.upstream_objects(&[id.to_owned()]).await.map_err(unavailable)?;
+    match objects.iter().find(|object| object.owner == owner).map(|object| object.provider_id) {
+        Some(Some(provider)) => {
+            app.whereabouts.with(|known| known.put(key, provider));
+            Ok(Found::At(provider))
+        }
+        None if !objects.is_empty() => Ok(Found::SomebodyElses),
+        _ => Ok(Found::Nowhere),
+    }
+}
+
+/// Those of `ids` that are somebody else's and not `owner`'s too.
+pub async fn others(app: &App, owner: &str, ids: &[String]) -> Result<HashSet<String>, ApiError> {
+    let objects = app.store.upstream_objects(ids).await.map_err(unavailable)?;
+    let (own, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.owner == owner);
+    let own: HashSet<String> = own.into_iter().map(|object| object.id).collect();
+    Ok(others.into_iter().map(|object| object.id).filter(|id| !own.contains(id)).collect())
+}
+
+/// What `owner` called by this id is gone.
+pub async fn forget(app: &App, owner: &str, id: &str) -> Result<(), ApiError> {
+    app.whereabouts.with(|known| known.pop(&(id.to_owned(), owner.to_owned())));
+    app.store.delete_upstream_object(id, owner).await.map_err(unavailable)
+}
+
+fn unavailable(error: StoreError) -> ApiError {
+    tracing::warn!(%error, "Where things are at providers cannot be looked up or noted");
+    ApiError {
+        reason: Some("database"),
+        ..ApiError::new(ErrorKind::Unavailable, "where this is at a provider cannot be looked up or noted now")
+    }
+}

@@ -1,0 +1,183 @@
+//! Amazon Bedrock.
+
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::refused;
+use crate::support::{Gateway, Script, Upstream, gateway::question};
+
+const CLAUDE: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+const NOVA: &str = "amazon.nova-lite-v1:0";
+const KEYS: &str = "AKIDEXAMPLE:wJalrXUtnFEMI";
+
+fn message(kind: &'static str, name: &str, payload: &Value) -> Vec<u8> {
+    let named = if kind == "event" { ":event-type" } else { ":exception-type" };
+    let header = |name: &'static str, value: String| Header::new(name, HeaderValue::String(value.into()));
+    let headers = vec![header(":message-type", kind.to_owned()), header(named, name.to_owned())];
+    let mut out = Vec::new();
+    write_message_to(&Message::new_from_parts(headers, payload.to_string().into_bytes()), &mut out).unwrap();
+    out
+}
+
+fn said(text: &str) -> Vec<Vec<u8>> {
+    vec![
+        message("event", "messageStart", &json!({"role": "assistant"})),
+        message("event", "contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": text}})),
+    ]
+}
+
+fn ended() -> Vec<Vec<u8>> {
+    let usage = json!({"inputTokens": 3, "outputTokens": 4, "totalTokens": 7});
+    vec![
+        message("event", "contentBlockStop", &json!({"contentBlockIndex": 0})),
+        message("event", "messageStop", &json!({"stopReason": "end_turn"})),
+        message("event", "metadata", &json!({"usage": usage})),
+    ]
+}
+
+fn busy() -> Vec<u8> {
+    message("exception", "serviceUnavailableException", &json!({"message": "Bedrock is busy"}))
+}
+
+fn stream(messages: &[Vec<u8>]) -> Script {
+    Script::sse(messages).header("Content-Type", "application/vnd.amazon.eventstream")
+}
+
+fn whole(text: &str) -> Script {
+    let output = json!({"message": {"role": "assistant", "content": [{"text": text}]}});
+    let usage = json!({"inputTokens": 3, "outputTokens": 4, "totalTokens": 7});
+    Script::json(200, &json!({"output": output, "stopReason": "end_turn", "usage": usage}))
+}
+
+async fn provider(gateway: &Gateway, a: &Upstream, key: &str) {
+    gateway.provider_at("a", "bedrock", &a.url(), json!({"api_key": key, "max_retries": 0})).await;
+}
+
+#[tokio::test]
+async fn a_request_goes_to_the_model_in_the_path_and_is_signed() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    a.next(whole("Hi."));
+    let reply = gateway.ask(CLAUDE).await;
+    assert_eq!(reply.assert_ok().content(), "Hi.");
+    let seen = a.last();
+    assert_eq!(seen.path, "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse");
+    assert_eq!(seen.json()["messages"][0]["content"], json!([{"text": "Say hello"}]));
+    let proof = seen.header("authorization").unwrap();
+    assert!(proof.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{proof}");
+    assert!(proof.contains("/us-east-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date,"), "{proof}");
+    assert!(seen.header("x-amz-date").is_some() && !format!("{seen:?}").contains("wJalrXUtnFEMI"));
+}
+
+#[tokio::test]
+async fn a_bedrock_key_is_a_bearer_token_and_the_region_an_option() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    let more = json!({"api_key": "ABSKtoken=", "options": {"region": "eu-west-1"}});
+    gateway.provider_at("a", "bedrock", &a.url(), more).await;
+    a.next(whole("Hi."));
+    gateway.ask(NOVA).await.assert_ok();
+    assert_eq!((a.last().header("authorization"), a.last().header("x-amz-date")), (Some("Bearer ABSKtoken="), None));
+    let wrong = |more: Value| json!({"name": "b", "type": "bedrock", "api_key": KEYS, "options": more});
+    assert!(refused(&gateway, "options", wrong(json!({"regoin": "eu-west-1"}))).await.contains("region"));
+    let keyless = json!({"name": "b", "type": "bedrock", "api_key": "AKID:"});
+    assert!(refused(&gateway, "api_key", keyless).await.contains("SECRET_ACCESS_KEY"));
+}
+
+#[tokio::test]
+async fn a_binary_stream_is_read_however_it_is_cut() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    a.next(stream(&[said("Hi."), ended()].concat()).byte_by_byte());
+    let reply = gateway.ask_stream(NOVA).await;
+    assert_eq!((reply.assert_ok().content().as_str(), reply.done()), ("Hi.", true));
+    assert_eq!(a.last().path, "/model/amazon.nova-lite-v1%3A0/converse-stream");
+    assert_eq!(a.last().header("accept"), Some("application/vnd.amazon.eventstream"));
+    gateway.assert_row(json!({"prompt_tokens": 3, "completion_tokens": 4})).await;
+}
+
+#[tokio::test]
+async fn an_exception_before_any_content_moves_to_the_next_provider() {
+    let (gateway, a, b) = (Gateway::start().await, Upstream::start("a").await, Upstream::start("b").await);
+    for (name, upstream, priority) in [("a", &a, 200), ("b", &b, 100)] {
+        let more = json!({"api_key": KEYS, "max_retries": 0, "priority": priority});
+        gateway.provider_at(name, "bedrock", &upstream.url(), more).await;
+    }
+    a.next(stream(&[said("")[0].clone(), busy()]));
+    b.next(stream(&[said("Hi."), ended()].concat()));
+    let reply = gateway.ask_stream(NOVA).await;
+    assert_eq!(reply.assert_ok().content(), "Hi.");
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_or_breaks_off_never_ends_as_if_it_were_complete() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    let mut half = [said("Hi."), ended()].concat();
+    half[4].truncate(20);
+    let mut damaged = [said("Hi."), ended()].concat();
+    damaged[3][30] ^= 1;
+    for (script, why) in [
+        (stream(&[said("Hi."), vec![busy()]].concat()), "Bedrock is busy"),
+        (stream(&said("Hi.")), "broke off"),
+        (stream(&half), "broke off"),
+        (stream(&damaged), "damaged"),
+    ] {
+        a.next(script);
+        let reply = gateway.ask_stream(NOVA).await;
+        let told = reply.stream_error()["message"].as_str().unwrap_or_default().to_owned();
+        assert!(told.contains(why) && !reply.done(), "{why}: {}", reply.text());
+        assert_eq!(reply.content(), "Hi.");
+    }
+}
+
+#[tokio::test]
+async fn claude_is_asked_in_its_own_protocol_where_converse_would_lose_something() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    let wrapped =
+        |event: Value| message("event", "chunk", &json!({"bytes": BASE64_STANDARD.encode(event.to_string())}));
+    a.next(stream(&[
+        wrapped(json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 3}}})),
+        wrapped(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
+        wrapped(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi."}})),
+        wrapped(json!({"type": "content_block_stop", "index": 0})),
+        wrapped(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}})),
+        wrapped(json!({"type": "message_stop"})),
+    ]));
+    let mut body = question(CLAUDE);
+    body["user"] = json!("u-1");
+    body["stream"] = json!(true);
+    let reply = gateway.chat(body.clone()).await;
+    assert_eq!((reply.assert_ok().content().as_str(), reply.done()), ("Hi.", true));
+    assert_eq!(reply.header("x-orchestrator-dropped"), None);
+    let seen = a.last();
+    assert_eq!(seen.path, "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/invoke-with-response-stream");
+    let sent = seen.json();
+    assert_eq!(sent["anthropic_version"], "bedrock-2023-05-31");
+    assert!(sent["model"].is_null() && sent["stream"].is_null(), "{sent}");
+    assert_eq!(seen.header("anthropic-version"), None);
+
+    let slow = json!({"message": "Too many requests"});
+    a.next(stream(&[message("exception", "throttlingException", &slow)]));
+    gateway.chat(body).await.assert_error(429, "rate_limit_exceeded");
+}
+
+#[tokio::test]
+async fn models_and_profiles_are_listed_and_who_may_not_list_is_well_all_the_same() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    let models = json!([{"modelId": NOVA, "modelName": "Nova Lite"}]);
+    let profiles = json!([{"inferenceProfileId": CLAUDE}]);
+    a.lists_by(Script::json(200, &json!({"modelSummaries": models, "inferenceProfileSummaries": profiles})));
+    gateway.provider("a", "bedrock", &a, json!({"api_key": KEYS})).await;
+    assert_eq!(a.model_lists(), 2);
+    let models = gateway.get("/v1/models").await.text();
+    assert!(models.contains(NOVA) && models.contains(CLAUDE), "{models}");
+
+    let b = Upstream::start("b").await;
+    let why = "User: arn:aws:iam::1:user/b is not authorized to perform: bedrock:ListFoundationModels";
+    b.lists_by(Script::json(403, &json!({"message": why})));
+    gateway.provider("b", "bedrock", &b, json!({"api_key": KEYS})).await;
+    assert_eq!(gateway.health_of("b").await["is_healthy"], true);
+}
