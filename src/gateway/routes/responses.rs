@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderValue, Response, StatusCode, header},
-    routing::post,
+    routing::{get, post},
 };
 use llm_protocol::{
     ir::{ApiError, ErrorKind},
@@ -15,17 +15,17 @@ use llm_protocol::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{super::Call, call};
+use super::{super::Call, PREFIXES, call};
 use crate::{
     app::App,
     http::{error::respond, middleware::RequestId},
 };
 
 pub fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(responses))
-        .route("/responses", post(responses).get(only_post))
-        .route("/v1/responses", axum::routing::get(only_post))
+    let documented = OpenApiRouter::new().routes(routes!(responses)).route("/v1/responses", get(only_post));
+    PREFIXES
+        .into_iter()
+        .fold(documented, |router, prefix| router.route(&format!("{prefix}/responses"), post(responses).get(only_post)))
 }
 
 /// Response
