@@ -240,10 +240,13 @@ struct Asked {
     body: Vec<u8>,
 }
 
+/// How the pages end on which vendors list what they serve.
+const LISTS: [&str; 4] = ["/models", "/deployments", "/foundation-models", "/inference-profiles"];
+
 fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiver<Option<Instant>>) -> Script {
     let mut state = state.lock().expect("no holder panics");
     let is_get = asked.method == "GET";
-    if is_get && asked.path.split('?').next().is_some_and(|path| path.ends_with("/models")) {
+    if is_get && asked.path.split('?').next().is_some_and(|path| LISTS.iter().any(|list| path.ends_with(list))) {
         state.model_lists += 1;
         let gemini = asked.path.starts_with("/v1beta").then(|| state.gemini_models.clone()).flatten();
         return gemini.or_else(|| state.models.clone()).unwrap_or_else(|| Script::error(404, "No such page"));
