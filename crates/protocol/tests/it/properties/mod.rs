@@ -4,7 +4,7 @@ mod generate;
 
 use llm_protocol::{
     Envelope, INBOUND, Inbound, OUTBOUND, Outbound, ProtocolId, Served, Target,
-    ir::{Event, Grammar, Losses, Malformed, Request, Response},
+    ir::{Event, Grammar, Losses, Malformed, ReasoningRequest, Request, Response},
     models::{ModelRules, Models},
     outbound,
     splice::Members,
@@ -27,6 +27,12 @@ fn envelope() -> Envelope {
         legacy_functions: false,
         array: false,
     }
+}
+
+/// Of a client that wants to see what the model thought.
+fn watching() -> Request {
+    let reasoning = ReasoningRequest { visible: Some(true), ..ReasoningRequest::default() };
+    Request { reasoning: Some(reasoning), ..Request::default() }
 }
 
 fn served() -> Served {
@@ -65,7 +71,7 @@ fn lost(losses: &Losses, paths: &[&str]) -> bool {
 
 /// The same once more in one protocol's words: how a stream of events is told to its client and read by a client.
 fn told(inbound: &dyn Inbound, outbound: &dyn Outbound, said: &[Event]) -> Vec<Event> {
-    let mut encoder = inbound.encoder(&Request::default(), envelope());
+    let mut encoder = inbound.encoder(&watching(), envelope());
     let mut out = Vec::new();
     said.iter().for_each(|event| encoder.push(event, &mut out));
     encoder.end(&served(), &mut out);
@@ -171,7 +177,7 @@ proptest! {
         let response = Response::fold(&stream);
         for (inbound, outbound) in both_sides() {
             let id = inbound.id().as_str();
-            let body = inbound.encode_response(&Request::default(), &response, &envelope(), &served());
+            let body = inbound.encode_response(&watching(), &response, &envelope(), &served());
             let whole = match outbound.decode_response(&body) {
                 Ok(whole) => whole,
                 Err(error) => return Err(TestCaseError::fail(format!("{id}: {error:?}"))),
@@ -186,7 +192,7 @@ proptest! {
     #[test]
     fn a_stream_may_be_cut_into_any_pieces(stream in events(), piece in 1..40usize) {
         for (inbound, outbound) in both_sides() {
-            let mut encoder = inbound.encoder(&Request::default(), envelope());
+            let mut encoder = inbound.encoder(&watching(), envelope());
             let mut out = Vec::new();
             stream.iter().for_each(|event| encoder.push(event, &mut out));
             encoder.end(&served(), &mut out);
@@ -197,10 +203,14 @@ proptest! {
     #[test]
     fn a_stream_that_is_cut_never_ends_well(stream in events(), at in any::<prop::sample::Index>()) {
         for (inbound, outbound) in both_sides() {
-            let mut encoder = inbound.encoder(&Request::default(), envelope());
+            let mut encoder = inbound.encoder(&watching(), envelope());
             let mut out = Vec::new();
             // All but the event that says why it stopped: the upstream was cut off before it.
             stream[..stream.len() - 1].iter().for_each(|event| encoder.push(event, &mut out));
+            if out.is_empty() {
+                // Nothing was promised.
+                continue;
+            }
             let cut = &out[..at.index(out.len()) + 1];
             let (_, ended) = read(outbound, cut, WHOLE);
             prop_assert!(ended.is_err(), "{}: {}", inbound.id().as_str(), String::from_utf8_lossy(cut));
