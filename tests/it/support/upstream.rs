@@ -261,8 +261,8 @@ fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiv
         closed,
     };
     let script = state.queue.pop_front().or_else(|| state.always.clone());
-    let script = script.or_else(|| is_get.then(|| Script::error(404, "No such page")));
     let script = script.or_else(|| state.answering.as_ref().map(|answering| answering(&seen)));
+    let script = script.or_else(|| is_get.then(|| Script::error(404, "No such page")));
     state.seen.push(seen);
     let echo = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
     let text = echo.filter(|_| state.echo).map_or_else(|| format!("Hello from {name}"), str::to_owned);
