@@ -101,11 +101,11 @@ pub async fn drive<E: Exchange>(
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
         let prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
-            Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(unsaid.error),
+            Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
             Err(unsaid) => {
                 // What this target cannot be told another may understand.
                 record.refused(&unsaid);
-                failures.unsaid.get_or_insert(unsaid.error);
+                failures.unsaid.get_or_insert(*unsaid.error);
                 turns.skip(at);
                 continue;
             }

@@ -30,14 +30,14 @@ pub struct Prepared {
 
 /// Why a target cannot be asked.
 pub struct Unsaid {
-    pub error: ApiError,
+    pub error: Box<ApiError>,
     /// What it would have been asked in, and what it cannot be told so; `None` where something else was wrong.
     pub untold: Option<Box<(ProtocolId, Losses)>>,
 }
 
 impl From<ApiError> for Unsaid {
     fn from(error: ApiError) -> Self {
-        Self { error, untold: None }
+        Self { error: Box::new(error), untold: None }
     }
 }
 
@@ -186,7 +186,7 @@ impl<'a> Source<'a> {
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
         match self.fidelity.judge(&losses, &target.provider.name) {
             Ok(()) => Ok((outgoing, losses)),
-            Err(error) => Err(Unsaid { error, untold: Some(Box::new((outbound.id(), losses))) }),
+            Err(error) => Err(Unsaid { error: Box::new(error), untold: Some(Box::new((outbound.id(), losses))) }),
         }
     }
 
