@@ -85,6 +85,7 @@ pub fn call(dialect: Dialect, streamed: bool, id: &str, tool: &str, arguments: &
         (Dialect::Anthropic, false) => {
             let mut answer = dialect.whole("");
             answer["content"] = json!([
+                {"type": "thinking", "thinking": "Paris, then.", "signature": SIGNATURE},
                 {"type": "text", "text": "I shall look."},
                 {"type": "tool_use", "id": id, "name": tool, "input": arguments},
             ]);
@@ -92,14 +93,20 @@ pub fn call(dialect: Dialect, streamed: bool, id: &str, tool: &str, arguments: &
             Script::json(200, &answer)
         }
         (Dialect::Anthropic, true) => {
-            let delta = |json: &str| json!({"type": "input_json_delta", "partial_json": json});
+            let thought = |delta: Value| json!({"type": "content_block_delta", "index": 0, "delta": delta});
+            let arguments = |json: &str| json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": json}});
+            let thinking = json!({"type": "thinking", "thinking": "", "signature": ""});
             let block = json!({"type": "tool_use", "id": id, "name": tool, "input": {}});
             let events = [
-                json!({"type": "content_block_start", "index": 0, "content_block": block}),
-                json!({"type": "content_block_delta", "index": 0, "delta": delta("")}),
-                json!({"type": "content_block_delta", "index": 0, "delta": delta(first)}),
-                json!({"type": "content_block_delta", "index": 0, "delta": delta(rest)}),
+                json!({"type": "content_block_start", "index": 0, "content_block": thinking}),
+                thought(json!({"type": "thinking_delta", "thinking": "Paris, then."})),
+                thought(json!({"type": "signature_delta", "signature": SIGNATURE})),
                 json!({"type": "content_block_stop", "index": 0}),
+                json!({"type": "content_block_start", "index": 1, "content_block": block}),
+                arguments(""),
+                arguments(first),
+                arguments(rest),
+                json!({"type": "content_block_stop", "index": 1}),
                 json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null},
                     "usage": {"output_tokens": 7}}),
                 json!({"type": "message_stop"}),

@@ -34,6 +34,14 @@ pub const PYTHON_OTHERS: Needs = Needs {
     install: "python3 -m venv venv && venv/bin/pip install --quiet anthropic==2.12.0 google-genai==3.4.0",
 };
 
+/// A framework on top of the three vendors' SDKs.
+pub const PYTHON_LANGCHAIN: Needs = Needs {
+    name: "python-langchain",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet langchain==1.4.7 langchain-openai==1.7.3 \
+              langchain-anthropic==1.7.7 langchain-google-genai==3.2.0",
+};
+
 /// The last SDK before its interface was made anew, which many programs still use.
 pub const PYTHON_LEGACY: Needs = Needs {
     name: "python-legacy",
@@ -45,6 +53,21 @@ pub const NODE: Needs = Needs {
     name: "node",
     program: "node",
     install: "npm install --silent --no-audit --no-fund --prefix . openai@7.57.0 && test -d node_modules/openai",
+};
+
+/// Those of the other two protocols; the last of Google's that runs on Node 20.
+pub const NODE_OTHERS: Needs = Needs {
+    name: "node-others",
+    program: "node",
+    install: "npm install --silent --no-audit --no-fund --prefix . @anthropic-ai/sdk@1.12.0 @google/genai@2.32.0",
+};
+
+/// A framework that brings clients of its own; the last one that runs on Node 20.
+pub const NODE_VERCEL: Needs = Needs {
+    name: "node-vercel",
+    program: "node",
+    install: "npm install --silent --no-audit --no-fund --prefix . ai@6.0.326 @ai-sdk/openai@3.0.141 \
+              @ai-sdk/anthropic@3.0.138 @ai-sdk/google@3.0.141 zod@4.6.7",
 };
 
 pub const SYSTEM: Needs = Needs { name: "system", program: "bash", install: "curl --version && jq --version" };
