@@ -111,6 +111,10 @@ impl Client {
         }
         let mut body: Value = serde_json::from_slice(&body).expect("requests are JSON");
         body.as_object_mut()?.remove("stream_options");
+        if self == Self::Gemini {
+            // Google's models show no thoughts unless asked to.
+            body["generationConfig"]["thinkingConfig"]["includeThoughts"] = json!(true);
+        }
         Some(body)
     }
 

@@ -124,7 +124,9 @@ impl Stage {
             let request = self.client.ask(fixture, &body, &format!("{name}:{}", naming.model(fixture)));
             let reply = self.gateway.send(request.header("X-Request-ID", &naming.request_id(fixture))).await;
             let mut found = Vec::new();
-            match self.client.speaks(fixture) {
+            // Some of Google's streams were recorded as arrays, and are asked for as events.
+            let same = self.client.speaks(fixture) && direct.is_stream() == (fixture.stream && direct.status < 400);
+            match same {
                 true => compare::same_protocol(self.client, fixture, &reply, &direct, &mut found),
                 false => compare::translated(self.client, fixture, &reply, &direct, &mut found),
             }

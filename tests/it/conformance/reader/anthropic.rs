@@ -31,8 +31,7 @@ fn said(block: &Value, answer: &mut Answer) {
         "tool_use" => {
             answer.check(block["input"].is_object(), || format!("a call's input is {}", block["input"]));
             let id = text(&block["id"]);
-            let fit = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-            answer.check(fit, || format!("a call's id is {id:?}"));
+            answer.check(!id.is_empty(), || "a call without an id".into());
             let name = text(&block["name"]).to_owned();
             answer.calls.push(Call { id: id.to_owned(), name, arguments: block["input"].to_string() });
         }
@@ -148,10 +147,10 @@ fn add(block: &mut Value, delta: &Value, json: &mut String) -> bool {
     block["type"] == kind
 }
 
-/// What is left of arguments that were cut off is told as a text.
+/// What is left of arguments that were cut off is a text.
 fn close(mut block: Value, json: &str) -> Value {
     if block["type"] == "tool_use" && !json.is_empty() {
-        block["input"] = serde_json::from_str(json).unwrap_or_else(|_| json!({"__unparsed__": json}));
+        block["input"] = serde_json::from_str(json).unwrap_or_else(|_| json!({"input": json}));
     }
     block
 }
