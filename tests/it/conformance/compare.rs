@@ -1,23 +1,36 @@
 //! Whether an answer says what was recorded.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::fixture::Fixture;
+use super::{
+    client::Client,
+    fixture::{Fixture, Wire},
+    reader::Answer,
+};
 use crate::support::Reply;
 
 /// The answer of a provider that speaks the client's protocol: the same bytes, but for what the gateway adds.
-pub fn same_protocol(fixture: &Fixture, reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
+pub fn same_protocol(client: Client, fixture: &Fixture, reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
     if fixture.status >= 400 {
-        return failure(fixture, reply, wrong);
+        return failure(client, fixture, reply, wrong);
     }
     if reply.status != 200 {
-        wrong.push(format!("status {}: {}", reply.status, short(&reply.text())));
+        // What fails before it says anything is answered with the error's own status.
+        let streamed = direct.is_stream() && failed(&frames(&direct.text()));
+        if !streamed && !may_fail(&fixture.expect) {
+            wrong.push(format!("status {}: {}", reply.status, short(&reply.text())));
+        }
+        return;
+    }
+    if fixture.wire == Wire::Counting {
+        let count = |reply: &Reply| ["input_tokens", "totalTokens"].map(|name| reply.json()[name].as_u64());
+        if count(reply) != count(direct) {
+            wrong.push(format!("another count: {}", reply.text()));
+        }
         return;
     }
     if reply.is_stream() {
-        return same_stream(reply, direct, wrong);
+        return same_stream(client, reply, direct, wrong);
     }
     let (mut ours, mut theirs) = (reply.json(), direct.json());
     for side in [&mut ours, &mut theirs] {
@@ -34,11 +47,10 @@ pub fn same_protocol(fixture: &Fixture, reply: &Reply, direct: &Reply, wrong: &m
     }
 }
 
-fn same_stream(reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
+fn same_stream(client: Client, reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
     let (ours, theirs) = (frames(&reply.text()), frames(&direct.text()));
-    let failed = |frames: &[String]| frames.iter().any(|frame| !chunk(frame)["error"].is_null());
     if failed(&theirs) {
-        if !failed(&ours) || reply.done() {
+        if !failed(&ours) || client == Client::Chat && reply.done() {
             wrong.push(format!("the error is lost: {}", short(&reply.text())));
         }
         return;
@@ -54,25 +66,46 @@ fn same_stream(reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
             remove_additions(side);
         }
         changed += 1;
-        if left != right || changed > 1 {
+        if left != right || changed > 1 || client != Client::Chat {
             wrong.push(format!("another frame: {} for {}", short(ours), short(theirs)));
         }
     }
 }
 
-/// The answer of a provider that speaks another protocol: the same meaning.
-pub fn translated(fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
+fn failed(frames: &[String]) -> bool {
+    frames.iter().map(|frame| chunk(frame)).any(|chunk| !chunk["error"].is_null() || chunk["type"] == "error")
+}
+
+/// The answer of a provider that speaks another protocol: the same meaning, as far as the client's has words for it.
+pub fn translated(client: Client, fixture: &Fixture, reply: &Reply, direct: &Reply, wrong: &mut Vec<String>) {
     let expect = &fixture.expect;
     let finishes = expect["finish_openai_ok"].as_array().cloned().unwrap_or_default();
     if fixture.status >= 400 {
-        return failure(fixture, reply, wrong);
+        return failure(client, fixture, reply, wrong);
     }
-    let failed = reply.status != 200 || reply.is_stream() && !reply.stream_error().is_null();
-    if failed {
-        if !must_fail(expect) && !finishes.contains(&json!("error")) {
+    if reply.status != 200 {
+        if !may_fail(expect) {
             wrong.push(format!("status {}: {}", reply.status, short(&reply.text())));
-        } else if reply.is_stream() && reply.done() {
-            wrong.push("a failed stream ends as if it were complete".into());
+        }
+        return;
+    }
+    if reply.is_stream() != fixture.stream || !reply.complete {
+        wrong.push(format!("no proper answer: {}", short(&reply.text())));
+    }
+    if fixture.wire == Wire::Embeddings {
+        let numbers = |list: &Value, name: &str| -> Vec<Value> {
+            list.as_array().into_iter().flatten().map(|item| item[name].clone()).collect()
+        };
+        if numbers(&reply.json()["data"], "embedding") != numbers(&direct.json()["embeddings"], "values") {
+            wrong.push(format!("other embeddings: {}", short(&reply.text())));
+        }
+        return;
+    }
+    let answer = Answer::of(client, reply);
+    wrong.extend(answer.faults.iter().map(|fault| short(fault)));
+    if let Some(error) = &answer.error {
+        if !may_fail(expect) {
+            wrong.push(format!("failed: {}", short(&error.to_string())));
         }
         return;
     }
@@ -80,39 +113,78 @@ pub fn translated(fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
         wrong.push(format!("an error was expected: {}", short(&reply.text())));
         return;
     }
-    if reply.is_stream() != fixture.stream || reply.is_stream() && !reply.done() {
-        wrong.push(format!("no proper stream: {}", short(&reply.text())));
+    same_meaning(client, expect, &answer, wrong);
+    let said = &expect["refusal"];
+    let fits = answer.finish.is_some_and(|finish| {
+        finishes.contains(&json!(finish))
+            // Only chat ends a forced call as it ends a text, and knows calls of an older sort.
+            || client != Client::Chat && finish == "tool_calls" && finishes.iter().any(|known| known == "stop" || known == "function_call")
+            || !has_refusals(client) && finish == "content_filter" && !said.is_null()
+    });
+    if !finishes.is_empty() && !fits {
+        wrong.push(format!("finish: {:?} for {}", answer.finish, expect["finish_openai_ok"]));
     }
-    let answer = Answer::of(reply);
+}
+
+/// Anthropic's and Google's models refuse in their text.
+fn has_refusals(client: Client) -> bool {
+    matches!(client, Client::Chat | Client::Responses)
+}
+
+fn same_meaning(client: Client, expect: &Value, answer: &Answer, wrong: &mut Vec<String>) {
     let mut compare = |what: &str, got: Value, wanted: &Value| {
         if got != *wanted {
             wrong.push(format!("{what}: {} for {}", short(&got.to_string()), short(&wanted.to_string())));
         }
     };
-    compare("text", json!(answer.text), &expect["text"]);
-    compare("reasoning", json!(answer.reasoning), &expect["reasoning_text"]);
-    if !expect["refusal"].is_null() {
-        compare("refusal", answer.refusal.clone(), &expect["refusal"]);
+    let said = if has_refusals(client) {
+        text(&expect["text"]).to_owned()
+    } else {
+        format!("{}{}", text(&expect["text"]), text(&expect["refusal"]))
+    };
+    // Why it was withheld may follow.
+    let withheld = !has_refusals(client) && answer.finish == Some("content_filter") && answer.text.starts_with(&said);
+    if !withheld {
+        compare("text", json!(answer.text), &json!(said));
     }
-    let wanted: Vec<Value> = expect["tool_calls"].as_array().into_iter().flatten().map(named_arguments).collect();
-    compare("tool calls", json!(answer.calls), &json!(wanted));
-    compare("call ids", json!(answer.ids_are_unique), &json!(true));
+    if has_refusals(client) && !expect["refusal"].is_null() {
+        compare("refusal", json!(answer.refusal), &expect["refusal"]);
+    }
+    compare("reasoning", json!(answer.reasoning), &expect["reasoning_text"]);
+    let got: Vec<Value> = answer.named_arguments().iter().map(numbers).collect();
+    let wanted = expect["tool_calls"].as_array().into_iter().flatten().map(named_arguments);
+    let wanted: Vec<Value> = wanted.map(|call| if has_refusals(client) { call } else { boxed(call) }).collect();
+    compare("tool calls", json!(got), &json!(wanted));
     let usage = &expect["usage"];
-    for (name, got) in [
-        ("input_total", &answer.usage["prompt_tokens"]),
-        ("output_total", &answer.usage["completion_tokens"]),
-        ("cache_read", &answer.usage["prompt_tokens_details"]["cached_tokens"]),
-        ("reasoning", &answer.usage["completion_tokens_details"]["reasoning_tokens"]),
+    // Anthropic counts no reasoning.
+    let reasoning = if client == Client::Anthropic { &Value::Null } else { &usage["reasoning"] };
+    for (name, got, wanted) in [
+        ("input_total", answer.usage.input, &usage["input_total"]),
+        ("output_total", answer.usage.output, &usage["output_total"]),
+        ("cache_read", answer.usage.cache_read, &usage["cache_read"]),
+        ("reasoning", answer.usage.reasoning, reasoning),
     ] {
         // A count of nothing may be left out.
-        let nothing = usage[name] == 0 && got.is_null();
-        if !usage[name].is_null() && !nothing {
-            compare(name, got.clone(), &usage[name]);
+        let nothing = *wanted == 0 && got.is_none();
+        if !wanted.is_null() && !nothing {
+            compare(name, json!(got), wanted);
         }
     }
-    if !finishes.is_empty() && !finishes.contains(&answer.finish) {
-        wrong.push(format!("finish: {} for {}", answer.finish, expect["finish_openai_ok"]));
+}
+
+/// Where arguments must be an object, those that are none are the one member of one.
+fn boxed(mut call: Value) -> Value {
+    if !call["arguments"].is_object() {
+        call["arguments"] = json!({"input": call["arguments"]});
     }
+    call
+}
+
+/// Whether a client may be told that it failed.
+fn may_fail(expect: &Value) -> bool {
+    let finishes = expect["finish_openai_ok"].as_array();
+    let says_so = finishes.is_some_and(|finishes| finishes.contains(&json!("error")));
+    must_fail(expect) || says_so || expect["error"].is_object()
 }
 
 /// Whether there is nothing that a client could take for an answer: no reason to have stopped, or one that says that the
@@ -125,18 +197,29 @@ fn must_fail(expect: &Value) -> bool {
 }
 
 /// A provider's error: the status that it stands for here, and its own words.
-fn failure(fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
+fn failure(client: Client, fixture: &Fixture, reply: &Reply, wrong: &mut Vec<String>) {
     let error = &fixture.expect["error"];
     let allowed: &[u16] = match fixture.status {
         400 if fixture.key_refused => &[502],
         401 | 403 => &[502],
         500..=502 => &[500, 502],
+        // Anthropic has a status of its own for being overloaded.
+        503 | 529 if client == Client::Anthropic => &[503, 529],
         503 | 529 => &[503],
         _ => &[fixture.status],
     };
     if !allowed.contains(&reply.status) {
         wrong.push(format!("status {} for {}: {}", reply.status, fixture.status, short(&reply.text())));
         return;
+    }
+    let (body, said) = (reply.json(), &reply.error());
+    let shaped = match client {
+        Client::Chat | Client::Responses => said.get("type").is_some() && said.get("code").is_some(),
+        Client::Anthropic => body["type"] == "error" && said["type"].is_string(),
+        Client::Gemini => said["code"].is_u64() && said["status"].is_string(),
+    };
+    if !shaped || !said["message"].is_string() {
+        wrong.push(format!("no error of this protocol: {}", short(&reply.text())));
     }
     let texts = [&error["message"], &error[0]["error"]["message"], error];
     let Some(message) = texts.into_iter().find_map(Value::as_str) else { return };
@@ -159,61 +242,6 @@ pub fn row(fixture: &Fixture, row: &Value) -> Vec<String> {
     };
     let wrong = counts.iter().filter(|count| differs(count));
     wrong.map(|(wanted, got)| format!("log: {got} is {} for {}", row[got], usage[wanted])).collect()
-}
-
-/// What a chat answer says, whole or streamed.
-#[derive(Default)]
-struct Answer {
-    text: String,
-    reasoning: String,
-    refusal: Value,
-    calls: Vec<Value>,
-    ids_are_unique: bool,
-    finish: Value,
-    usage: Value,
-}
-
-impl Answer {
-    fn of(reply: &Reply) -> Self {
-        let mut answer = Self::default();
-        let mut calls: BTreeMap<u64, (String, String, String)> = BTreeMap::new();
-        let chunks = if reply.is_stream() { reply.chunks() } else { vec![reply.json()] };
-        for chunk in &chunks {
-            let choice = &chunk["choices"][0];
-            let message = if reply.is_stream() { &choice["delta"] } else { &choice["message"] };
-            let text = |name: &str| message[name].as_str().unwrap_or_default();
-            answer.text.push_str(text("content"));
-            answer.reasoning.push_str(text("reasoning_content"));
-            if message["refusal"].is_string() {
-                let so_far = answer.refusal.as_str().unwrap_or_default();
-                answer.refusal = json!(format!("{so_far}{}", text("refusal")));
-            }
-            for (position, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
-                let entry = calls.entry(call["index"].as_u64().unwrap_or(position as u64)).or_default();
-                let (inner, said) = match call["custom"].is_object() {
-                    true => (&call["custom"], "input"),
-                    false => (&call["function"], "arguments"),
-                };
-                for (part, value) in
-                    [(&mut entry.0, &call["id"]), (&mut entry.1, &inner["name"]), (&mut entry.2, &inner[said])]
-                {
-                    part.push_str(value.as_str().unwrap_or_default());
-                }
-            }
-            for (place, value) in [(&mut answer.finish, &choice["finish_reason"]), (&mut answer.usage, &chunk["usage"])]
-            {
-                if !value.is_null() {
-                    *place = value.clone();
-                }
-            }
-        }
-        let ids: std::collections::BTreeSet<&String> = calls.values().map(|call| &call.0).collect();
-        answer.ids_are_unique = ids.len() == calls.len() && !ids.contains(&String::new());
-        let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-        answer.calls =
-            calls.values().map(|call| json!({"name": call.1, "arguments": numbers(&parsed(&call.2))})).collect();
-        answer
-    }
 }
 
 /// A call of a free-text tool is recorded with its text, one that was cut off with what there is of its arguments.
@@ -241,7 +269,8 @@ fn remove_additions(value: &mut Value) {
 
 fn frames(text: &str) -> Vec<String> {
     let text = text.replace("\r\n", "\n");
-    text.split("\n\n").map(str::trim).filter(|frame| !frame.is_empty()).map(str::to_owned).collect()
+    let says = |frame: &&str| !frame.is_empty() && !frame.lines().all(|line| line.starts_with(':'));
+    text.split("\n\n").map(str::trim).filter(says).map(str::to_owned).collect()
 }
 
 fn chunk(frame: &str) -> Value {
@@ -255,4 +284,8 @@ fn short(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use llm_protocol::{ProtocolId, ir::Request as Canonical};
 use serde_json::Value;
 
-use super::{from_anthropic, from_bedrock, from_gemini, from_responses};
+use super::{client::canonical, from_anthropic, from_bedrock, from_gemini, from_responses};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,24 +18,24 @@ pub enum Wire {
     /// Anthropic's, inside Bedrock's InvokeModel.
     BedrockInvoke,
     Responses,
+    /// OpenAI's, and Gemini's for many texts at once.
+    Embeddings,
+    /// Anthropic's and Gemini's.
+    Counting,
 }
 
-/// A vendor with paths of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vendor {
-    Azure,
-    /// Azure's address for other vendors' models.
-    AzureModels,
-    Vertex,
-}
-
-impl Vendor {
-    fn of(provider: &str, path: &str) -> Option<Self> {
-        match provider {
-            "azure_chat" if path.starts_with("/models/") => Some(Self::AzureModels),
-            "azure_chat" => Some(Self::Azure),
-            "vertex_gemini" => Some(Self::Vertex),
-            _ => None,
+impl Wire {
+    /// The name of the protocol's main operation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "Chat Completions",
+            Self::Anthropic => "Messages",
+            Self::Gemini => "generateContent",
+            Self::Bedrock => "Converse",
+            Self::BedrockInvoke => "InvokeModel",
+            Self::Responses => "Responses",
+            Self::Embeddings => "Embeddings",
+            Self::Counting => "Count tokens",
         }
     }
 }
@@ -42,9 +43,10 @@ impl Vendor {
 pub struct Fixture {
     pub id: String,
     pub wire: Wire,
-    /// The type of provider in front of which it was recorded, where that has paths of its own.
-    pub vendor: Option<Vendor>,
-    pub feature: String,
+    /// In front of whom it was recorded.
+    pub provider: String,
+    /// The recorded request's path.
+    pub path: String,
     pub stream: bool,
     pub model: String,
     /// The recorded request's body.
@@ -58,6 +60,11 @@ pub struct Fixture {
 }
 
 impl Fixture {
+    /// Whether Google's own words were recorded.
+    pub fn is_googles(&self) -> bool {
+        self.path.contains("/models/") && self.path.contains(':')
+    }
+
     /// What a chat client would have sent for the same.
     pub fn chat_request(&self) -> Value {
         let mut body = match self.wire {
@@ -66,6 +73,7 @@ impl Fixture {
             Wire::Bedrock => from_bedrock::convert(&self.body),
             Wire::Gemini => from_gemini::convert(&self.body),
             Wire::Responses => from_responses::convert(&self.body),
+            Wire::Embeddings | Wire::Counting => unreachable!("nobody asks for these by a conversation"),
         };
         if self.stream {
             body["stream"] = true.into();
@@ -73,12 +81,20 @@ impl Fixture {
         body
     }
 
-    pub fn request_id(&self) -> String {
-        format!("ask-{}", self.id)
+    /// The recorded request in no protocol's words, where it is a valid one of a protocol that clients speak.
+    pub fn canonical(&self) -> Option<Canonical> {
+        let protocol = match self.wire {
+            Wire::Chat => ProtocolId::OpenAiChat,
+            Wire::Anthropic => ProtocolId::Anthropic,
+            Wire::Gemini => ProtocolId::Gemini,
+            Wire::Responses => ProtocolId::OpenAiResponses,
+            _ => return None,
+        };
+        canonical(protocol, &self.body)
     }
 }
 
-/// All recordings that a chat client can ask for.
+/// All recordings of calls that a client can make.
 pub fn load(folder: &Path) -> Vec<Fixture> {
     let mut fixtures: Vec<Fixture> = recordings(folder).filter_map(|recording| parse(&recording)).collect();
     fixtures.sort_by(|a, b| (a.wire, &a.id).cmp(&(b.wire, &b.id)));
@@ -99,6 +115,7 @@ fn recordings_in(folder: &Path) -> Vec<Value> {
 }
 
 fn parse(fixture: &Value) -> Option<Fixture> {
+    let path = fixture["request"]["path"].as_str().unwrap_or_default();
     let wire = match fixture["wire"].as_str()? {
         "chat" => Wire::Chat,
         "anthropic" => Wire::Anthropic,
@@ -107,6 +124,8 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         // Embeddings come the same way.
         "bedrock_invoke" if fixture["request"]["body"]["messages"].is_array() => Wire::BedrockInvoke,
         "responses" => Wire::Responses,
+        "embeddings" if path.ends_with("/embeddings") || path.ends_with(":batchEmbedContents") => Wire::Embeddings,
+        "count_tokens" => Wire::Counting,
         _ => return None,
     };
     let text = |key: &str| fixture[key].as_str().unwrap_or_default().to_owned();
@@ -116,8 +135,8 @@ fn parse(fixture: &Value) -> Option<Fixture> {
     Some(Fixture {
         id: text("id"),
         wire,
-        vendor: Vendor::of(&text("provider"), request["path"].as_str().unwrap_or_default()),
-        feature: text("feature"),
+        provider: text("provider").trim_end_matches("_stream").to_owned(),
+        path: path.to_owned(),
         stream: fixture["stream"] == true,
         model,
         body: request["body"].clone(),

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::fixture::{Fixture, Wire};
 use crate::support::{Reply, Request};
 
 pub struct Replay {
@@ -59,6 +60,37 @@ impl Drop for Replay {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The call that a client without a gateway would have made for `fixture`.
+pub fn call(fixture: &Fixture, body: &Value, model: &str) -> (String, Value) {
+    let mut body = body.clone();
+    let path = match fixture.wire {
+        Wire::Chat => "/v1/chat/completions".to_owned(),
+        Wire::Anthropic => "/v1/messages".to_owned(),
+        Wire::Responses => "/v1/responses".to_owned(),
+        Wire::Embeddings if fixture.is_googles() => {
+            return (format!("/v1beta/models/{model}:batchEmbedContents"), body);
+        }
+        Wire::Counting if fixture.is_googles() => return (format!("/v1beta/models/{model}:countTokens"), body),
+        Wire::Embeddings => "/v1/embeddings".to_owned(),
+        Wire::Counting => "/v1/messages/count_tokens".to_owned(),
+        Wire::Gemini => {
+            let method = if fixture.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            return (format!("/v1beta/models/{model}:{method}"), body);
+        }
+        Wire::Bedrock | Wire::BedrockInvoke => {
+            let action = match (fixture.wire == Wire::Bedrock, fixture.stream) {
+                (true, false) => "converse",
+                (true, true) => "converse-stream",
+                (false, false) => "invoke",
+                (false, true) => "invoke-with-response-stream",
+            };
+            return (format!("/model/{model}/{action}"), body);
+        }
+    };
+    body["model"] = json!(model);
+    (path, body)
 }
 
 /// What the provider would have answered 400 to.

@@ -14,7 +14,9 @@ pub fn decode(status: u16, body: &[u8]) -> ApiError {
     let told = Told::read(body);
     let message = told.message.clone().or_else(|| plain_text(body)).unwrap_or_else(|| ApiError::unexplained(status));
     let kind = of_status(status, &told.kind, &message);
-    build(kind, message, told, Some(status)).verbatim(ProtocolId::Anthropic, body)
+    let is_own = told.is_own;
+    let error = build(kind, message, told, Some(status));
+    if is_own { error.verbatim(ProtocolId::Anthropic, body) } else { error }
 }
 
 /// Reads an error that stands where an answer should: inside a 200, or in a stream.
@@ -46,6 +48,8 @@ struct Told {
     message: Option<String>,
     code: Option<String>,
     param: Option<String>,
+    /// Whether it is said in Anthropic's own shape.
+    is_own: bool,
 }
 
 impl Told {
@@ -57,7 +61,8 @@ impl Told {
         let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
         let text = |key: &str| error.get(key).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let message = error.as_str().map(str::to_owned).or_else(|| text("message")).or_else(|| text("detail"));
-        Self { kind: text("type").unwrap_or_default(), message, code: text("code"), param: text("param") }
+        let is_own = body.get("type").and_then(Json::as_str) == Some("error") && text("type").is_some();
+        Self { kind: text("type").unwrap_or_default(), message, code: text("code"), param: text("param"), is_own }
     }
 }
 

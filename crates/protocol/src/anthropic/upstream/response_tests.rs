@@ -241,6 +241,14 @@ fn errors_by_status_and_words() {
 }
 
 #[test]
+fn only_an_error_in_anthropics_own_shape_is_handed_on_as_it_is() {
+    let raw = |body: &str| Anthropic.decode_error(400, body.as_bytes()).raw.is_some();
+    assert!(raw(r#"{"type":"error","error":{"type":"invalid_request_error","message":"why"}}"#));
+    // Bedrock's, in front of the same models.
+    assert!(!raw(r#"{"message":"why"}"#));
+}
+
+#[test]
 fn errors_of_any_shape_are_read_and_markup_is_not_shown() {
     let read = |body: &str| Anthropic.decode_error(502, body.as_bytes()).message;
     for body in [
