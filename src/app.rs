@@ -12,7 +12,7 @@ use crate::{
     catalog::{self, Catalog},
     clock,
     config::Config,
-    gateway::whereabouts::Whereabouts,
+    gateway::{responses::Conversations, whereabouts::Whereabouts},
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -43,6 +43,8 @@ pub struct App {
     pub upstream: Client,
     /// Where things are that stay at providers.
     pub whereabouts: Whereabouts,
+    /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
+    pub conversations: Conversations,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
     /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
@@ -102,6 +104,7 @@ impl App {
                 extra_roots: extra_roots()?,
             })?,
             whereabouts: Whereabouts::default(),
+            conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
             last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),

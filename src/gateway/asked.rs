@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use llm_protocol::{
     ir::Malformed,
+    json::Json,
     splice::{Edit, Members},
 };
 
@@ -40,6 +41,8 @@ pub struct Asked {
     pub strict: bool,
     /// Takes this gateway's own fields out of the body.
     pub removals: Vec<Edit>,
+    /// As in [`Call::echo`].
+    pub echo: Vec<(&'static str, Json)>,
 }
 
 impl Asked {
@@ -88,7 +91,7 @@ impl Asked {
             Some(_) => return Err(wrong(STRICT, "true or false")),
         };
         let wish = Wish { model, provider, fallbacks, needs: call.inbound.needs(members) };
-        Ok(Self { wish, stream, timeout, retries, strict, removals })
+        Ok(Self { wish, stream, timeout, retries, strict, removals, echo: call.echo.clone() })
     }
 
     pub(super) fn patience(&self) -> Patience {

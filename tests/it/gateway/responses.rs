@@ -280,7 +280,6 @@ async fn errors_have_openais_shape() {
     let compaction = json!([{"type": "compaction", "encrypted_content": "x"}]);
     for (fields, named) in [
         (json!({"input": null}), "input"),
-        (json!({"previous_response_id": "resp_1"}), "previous_response_id"),
         (json!({"background": true}), "background"),
         (json!({"input": compaction}), "compaction"),
     ] {
