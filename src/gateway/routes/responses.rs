@@ -148,7 +148,7 @@ async fn socket(
 ) -> Response<Body> {
     let parts = request.into_parts().0;
     let (Ok(upgrade), Some(upgraded)) = (upgrade, parts.extensions.get::<Upgraded>().cloned()) else {
-        return only_post_or_socket(&id);
+        return neither(&id);
     };
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if let Err(error) = auth::caller(&app, &parts.headers, parts.uri.query(), peer) {
@@ -160,7 +160,7 @@ async fn socket(
 }
 
 /// Clients that ask for a WebSocket in vain fall back to POST at once on this status, and on no other.
-fn only_post_or_socket(id: &RequestId) -> Response<Body> {
+fn neither(id: &RequestId) -> Response<Body> {
     let message = "send a POST, or open a WebSocket";
     let mut response = respond(&OpenAiResponses, &ApiError::new(ErrorKind::MethodNotAllowed, message), id);
     *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
