@@ -1,7 +1,7 @@
 //! The data plane: what happens to a client's request between its arrival and its last byte.
 
 mod asked;
-mod attempt;
+pub mod attempt;
 mod auth;
 mod count;
 mod drive;
@@ -12,7 +12,7 @@ mod record;
 mod relay;
 pub mod responses;
 mod routes;
-mod stream;
+pub mod stream;
 mod told;
 mod turns;
 pub mod whereabouts;
@@ -25,7 +25,7 @@ use axum::{
 };
 use bytes::Bytes;
 use llm_protocol::{
-    Inbound, Served,
+    Inbound, ProtocolId, Served,
     ir::{ApiError, ErrorKind, Losses},
     json::Json,
     splice::Members,
@@ -36,13 +36,14 @@ use self::{
     asked::Asked,
     attempt::{Answer, Reply},
     drive::{Exchange, Won, drive},
-    prepare::{Prepared, Source, Translated},
+    prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
 };
 use crate::{
     app::App,
     catalog::{Caller, Catalog},
+    fidelity::Fidelity,
     health::Outcome,
     routing::{self, Target},
 };
@@ -143,8 +144,9 @@ pub async fn handle(
         }
     }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
-    let (forwarded, strict) = (forwarded(call.inbound, headers), caller.strict || asked.strict);
-    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, strict);
+    let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
+    let forwarded = forwarded(call.inbound, headers);
+    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, asked.patience(), plan, &mut source, record).await?;
     Ok(answer(app, call.inbound, &asked, won, record))
 }
@@ -153,8 +155,12 @@ impl Exchange for Source<'_> {
     type Prepared = Prepared;
     type Reply = Reply;
 
-    fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
+    fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
         Source::prepare(self, target)
+    }
+
+    fn protocol(prepared: &Prepared) -> Option<ProtocolId> {
+        Some(prepared.outgoing.outbound.id())
     }
 
     async fn send(
@@ -279,8 +285,10 @@ fn deadlines(app: &App, asked: &Asked, total: Instant, keep_alive: &'static [u8]
 fn served_headers(target: &Target, attempts: i64, losses: &Losses) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     tell_attempts(&mut headers, &target.provider.name, &target.model, attempts);
-    if !losses.is_empty() {
-        tell(&mut headers, "x-orchestrator-dropped", &losses.paths());
+    let receipts =
+        [("x-orchestrator-dropped", losses.left_out()), ("x-orchestrator-approximated", losses.approximations())];
+    for (name, paths) in receipts.iter().filter(|(_, paths)| !paths.is_empty()) {
+        tell(&mut headers, name, paths);
     }
     headers
 }

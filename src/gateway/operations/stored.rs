@@ -23,6 +23,7 @@ use super::{
 use crate::{
     app::App,
     catalog::{Caller, Catalog, Provider},
+    fidelity::Fidelity,
     gateway::{
         Arrival, Call, Work, admit,
         asked::Asked,
@@ -86,7 +87,7 @@ impl Work for Stored {
             payload: &payload,
             content_type: arrival.headers.get(header::CONTENT_TYPE).cloned(),
             body: &arrival.body,
-            strict: false,
+            fidelity: Fidelity::default(),
         };
         let target = Target { weight: provider.weight, provider, model: String::new(), configured: None };
         // What makes something must not make it twice.

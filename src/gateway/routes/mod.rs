@@ -95,6 +95,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
+        protocol: Some(inbound.id().as_str().to_owned()),
         ip_address: peer.map(|ip| ip.to_string()),
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()

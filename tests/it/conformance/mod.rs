@@ -68,40 +68,19 @@ async fn answers(naming: Naming) {
         return;
     };
     let fixtures = fixture::load(folder.as_ref());
+    let settings = [("HEALTH_CHECK_MAX_ERRORS", "1000"), ("HEALTH_CHECK_ENABLED", "false")];
+    let stage = Stage { gateway: Gateway::with(&settings).await, replay: Replay::start(folder.as_ref()).await };
     let mut misses = BTreeMap::new();
-    let (newer, others): (Vec<&Fixture>, Vec<&Fixture>) =
-        fixtures.iter().partition(|fixture| fixture.wire == Wire::Responses);
-    let rules = newer_only();
-    let rules = rules.path().display().to_string();
-    for (settings, fixtures) in [(vec![], others), (vec![("ORCHESTRATOR_MODELS_RULES_FILE", rules.as_str())], newer)] {
-        let settings =
-            [("HEALTH_CHECK_MAX_ERRORS", "1000"), ("HEALTH_CHECK_ENABLED", "false")].into_iter().chain(settings);
-        let gateway = Gateway::with(&settings.collect::<Vec<_>>()).await;
-        let stage = Stage { gateway, replay: Replay::start(folder.as_ref()).await };
-        for fixture in &fixtures {
-            let found = stage.ask(fixture, naming).await;
-            if !found.is_empty() {
-                misses.insert(fixture.id.clone(), found);
-            }
+    for fixture in &fixtures {
+        let found = stage.ask(fixture, naming).await;
+        if !found.is_empty() {
+            misses.insert(fixture.id.clone(), found);
         }
-        stage.check_rows(&fixtures, &mut misses).await;
     }
+    stage.check_rows(&fixtures, &mut misses).await;
     report(&fixtures, &misses);
     let unexplained: Vec<&String> = misses.keys().filter(|id| explained(id).is_none()).collect();
     assert!(unexplained.is_empty(), "{} of {} recordings: {unexplained:#?}", unexplained.len(), fixtures.len());
-}
-
-/// The rules of all models, each of which is served in OpenAI's newer protocol only: a provider of that type speaks both,
-/// and would be asked in the client's own.
-fn newer_only() -> tempfile::NamedTempFile {
-    const BUILTIN: &str = include_str!("../../../crates/protocol/src/models/openai_chat.json");
-    let mut rules: Value = serde_json::from_str(BUILTIN).expect("the built-in rules are JSON");
-    for entry in rules.as_array_mut().expect("they are a list") {
-        entry["rules"]["responses_only"] = json!(true);
-    }
-    let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-    std::fs::write(file.path(), json!({"openai_chat": rules}).to_string()).expect("it can be written");
-    file
 }
 
 struct Stage {
@@ -157,7 +136,7 @@ impl Stage {
             Wire::Bedrock => body["protocols"] = json!(["bedrock_converse"]),
             Wire::BedrockInvoke => body["protocols"] = json!(["anthropic"]),
             Wire::Responses => body["protocols"] = json!(["openai_responses"]),
-            Wire::Chat | Wire::Anthropic | Wire::Gemini => {}
+            Wire::Chat | Wire::Responses | Wire::Anthropic | Wire::Gemini => {}
         }
         let reply = self.gateway.admin("POST", "/admin/providers", body).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
@@ -211,7 +190,7 @@ impl Stage {
     }
 
     /// Compares the tokens in the log with those recorded.
-    async fn check_rows(&self, fixtures: &[&Fixture], misses: &mut BTreeMap<String, Vec<String>>) {
+    async fn check_rows(&self, fixtures: &[Fixture], misses: &mut BTreeMap<String, Vec<String>>) {
         let rows = self.rows(fixtures.len()).await;
         for fixture in fixtures {
             let found: Vec<&Value> = rows.iter().filter(|row| row["request_id"] == fixture.request_id()).collect();

@@ -8,8 +8,10 @@ mod auth;
 mod client_faults;
 mod cuts;
 mod dialects;
+mod doctor;
 mod embeddings;
 mod failover;
+mod fidelity;
 mod gemini;
 #[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
 mod grammar;

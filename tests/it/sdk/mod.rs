@@ -3,12 +3,13 @@
 //! The scripts beside this file and in `examples/` check what they get; the tests here prepare what they will meet.
 
 mod answers;
-mod environment;
 
 use serde_json::json;
 
-use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream};
-use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM};
+use crate::support::{
+    ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream,
+    environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM},
+};
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
 struct World {

@@ -1,4 +1,4 @@
-//! What a script needs installed: made once below `target/sdk`, and made anew when what is asked for changes.
+//! What SDKs and agents need installed: made once below `target/sdk`, and made anew when what is asked for changes.
 
 use std::{
     fs::{self, File},
@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A script that takes longer hangs.
-const LONGEST_RUN: Duration = Duration::from_secs(120);
+/// What takes longer hangs.
+const LONGEST_RUN: Duration = Duration::from_secs(180);
 
 /// A way to run scripts, and what must be installed for it.
 pub struct Needs {
@@ -49,6 +49,25 @@ pub const NODE: Needs = Needs {
 
 pub const SYSTEM: Needs = Needs { name: "system", program: "bash", install: "curl --version && jq --version" };
 
+/// Coding agents, as their own documentation has them installed.
+pub const CLAUDE_CODE: Needs = Needs {
+    name: "claude-code",
+    program: "node_modules/.bin/claude",
+    install: "npm install --silent --no-audit --no-fund --prefix . @anthropic-ai/claude-code@2.1.330",
+};
+
+pub const CODEX: Needs = Needs {
+    name: "codex",
+    program: "node_modules/.bin/codex",
+    install: "npm install --silent --no-audit --no-fund --prefix . @openai/codex@0.169.0",
+};
+
+pub const GEMINI_CLI: Needs = Needs {
+    name: "gemini-cli",
+    program: "node_modules/.bin/gemini",
+    install: "npm install --silent --no-audit --no-fund --prefix . @google/gemini-cli@0.61.0",
+};
+
 /// An installed way to run scripts.
 pub struct Environment {
     folder: PathBuf,
@@ -72,7 +91,7 @@ impl Environment {
         }
     }
 
-    /// Runs a script of this folder and fails the test unless it succeeds.
+    /// Runs a script of `tests/it/sdk` and fails the test unless it succeeds.
     pub async fn run(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk").join(script);
         let source = source.canonicalize().expect("the script is part of the repository");
@@ -81,12 +100,14 @@ impl Environment {
         let own = self.folder.join(self.program);
         let mut command = Command::new(if own.exists() { own } else { self.program.into() });
         command.arg(&path).args(arguments).envs(settings.iter().copied()).env("PYTHONUNBUFFERED", "1");
-        for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            command.env_remove(proxy);
-        }
-        let (status, said) = tokio::task::spawn_blocking(|| run(command)).await.expect("running does not panic");
-        assert!(status.is_some_and(|status| status.success()), "{script} {arguments:?}: {status:?}\n{said}");
-        println!("{script} {arguments:?}\n{said}");
+        succeed(command, &format!("{script} {arguments:?}")).await;
+    }
+
+    /// Runs the program itself in `folder`, which is its home too, and returns what it said. Fails the test unless it succeeds.
+    pub async fn execute(&self, arguments: &[&str], settings: &[(&str, &str)], folder: &Path) -> String {
+        let mut command = Command::new(self.folder.join(self.program));
+        command.args(arguments).current_dir(folder).env("HOME", folder).envs(settings.iter().copied());
+        succeed(command, &format!("{} {arguments:?}", self.program)).await
     }
 
     fn beside_packages(&self, source: &Path) -> PathBuf {
@@ -95,6 +116,16 @@ impl Environment {
         fs::copy(source, &copy).expect("the environment's folder can be written");
         copy
     }
+}
+
+async fn succeed(mut command: Command, what: &str) -> String {
+    for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    let (status, said) = tokio::task::spawn_blocking(|| run(command)).await.expect("running does not panic");
+    assert!(status.is_some_and(|status| status.success()), "{what}: {status:?}\n{said}");
+    println!("{what}\n{said}");
+    said
 }
 
 /// Runs a program to its end and returns what it said; without a status if it had to be killed.
