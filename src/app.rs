@@ -13,7 +13,7 @@ use crate::{
     clock,
     config::Config,
     doctor::Doctor,
-    gateway::whereabouts::Whereabouts,
+    gateway::{responses::Conversations, whereabouts::Whereabouts},
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -44,6 +44,8 @@ pub struct App {
     pub upstream: Client,
     /// Where things are that stay at providers.
     pub whereabouts: Whereabouts,
+    /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
+    pub conversations: Conversations,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
     /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
@@ -103,6 +105,7 @@ impl App {
                 extra_roots: extra_roots()?,
             })?,
             whereabouts: Whereabouts::default(),
+            conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
             last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),

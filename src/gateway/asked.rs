@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use llm_protocol::{
     ir::Malformed,
+    json::Json,
     splice::{Edit, Members},
 };
 
@@ -41,6 +42,8 @@ pub struct Asked {
     pub fidelity: Option<Fidelity>,
     /// Takes this gateway's own fields out of the body.
     pub removals: Vec<Edit>,
+    /// As in [`Call::echo`].
+    pub echo: Vec<(&'static str, Json)>,
 }
 
 impl Asked {
@@ -83,7 +86,8 @@ impl Asked {
             (None, Some(_)) => return Err(wrong("stream", "true or false")),
         };
         let wish = Wish { model, provider, fallbacks, needs: call.inbound.needs(members) };
-        Ok(Self { wish, stream, timeout, retries, fidelity: fidelity(headers)?, removals })
+        let (fidelity, echo) = (fidelity(headers)?, call.echo.clone());
+        Ok(Self { wish, stream, timeout, retries, fidelity, removals, echo })
     }
 
     pub(super) fn patience(&self) -> Patience {

@@ -10,6 +10,7 @@ mod operations;
 mod prepare;
 mod record;
 mod relay;
+pub mod responses;
 mod routes;
 pub mod stream;
 mod told;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use llm_protocol::{
     Inbound, ProtocolId, Served,
     ir::{ApiError, ErrorKind, Losses},
+    json::Json,
     splice::Members,
 };
 use tokio::time::Instant;
@@ -58,12 +60,24 @@ pub struct Call {
     pub stream: Option<bool>,
     /// As in [`llm_protocol::Envelope::array`].
     pub array: bool,
+    /// The one provider that can serve it, where it goes on from what only that one holds.
+    pub held_by: Option<i64>,
+    /// What an answer that is written here repeats of the request otherwise than its body has it.
+    pub echo: Vec<(&'static str, Json)>,
+}
+
+/// Who gave an answer, as an extension of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub provider_id: i64,
+    /// The answer was put into the client's protocol here.
+    pub translated: bool,
 }
 
 impl Call {
     /// A call whose body says everything.
     pub fn of(inbound: &'static dyn Inbound) -> Self {
-        Self { inbound, model: None, stream: None, array: false }
+        Self { inbound, model: None, stream: None, array: false, held_by: None, echo: Vec::new() }
     }
 }
 
@@ -122,7 +136,13 @@ pub async fn handle(
     allow(&catalog, caller, &asked.wish.model)?;
     admit(app, caller)?;
 
-    let groups = routing::candidates(&catalog, &asked.wish)?;
+    let mut groups = routing::candidates(&catalog, &asked.wish)?;
+    if let Some(holder) = call.held_by {
+        groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
+        if groups.iter().all(Vec::is_empty) {
+            return Err(responses::gone());
+        }
+    }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
     let forwarded = forwarded(call.inbound, headers);
@@ -207,6 +227,7 @@ fn answer(
     let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
     told::pass_on(&reply.headers, prepared.translated.is_none(), &mut headers);
     record.lost(&prepared.losses);
+    let origin = Origin { provider_id: target.provider.id, translated: prepared.translated.is_some() };
     let body = match reply.answer {
         Answer::Whole { body, mut response } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -242,6 +263,7 @@ fn answer(
     };
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(origin);
     response
 }
 

@@ -206,6 +206,9 @@ impl<'a> Source<'a> {
         let mut request = self.inbound.decode_request(self.body)?;
         request.model.clone_from(&self.asked.wish.model);
         request.stream = self.asked.stream;
+        for (key, value) in &self.asked.echo {
+            request.echo.iter_mut().filter(|(known, _)| known == key).for_each(|(_, said)| said.clone_from(value));
+        }
         Ok(self.canonical.insert(Arc::new(request)).clone())
     }
 }

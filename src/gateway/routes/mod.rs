@@ -85,7 +85,7 @@ impl Work for Counting {
 }
 
 /// What every call goes through: a record is begun, the caller is identified, the body is read.
-pub(super) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
+pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let inbound = work.inbound();
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();

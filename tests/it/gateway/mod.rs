@@ -22,6 +22,8 @@ mod nonsense;
 mod operations;
 mod pages;
 mod responses;
+mod responses_socket;
+mod responses_state;
 mod retries;
 mod routing;
 mod stored;
