@@ -12,7 +12,8 @@ use crate::{
     catalog::{self, Catalog},
     clock,
     config::Config,
-    gateway::whereabouts::Whereabouts,
+    doctor::Doctor,
+    gateway::{responses::Conversations, whereabouts::Whereabouts},
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -43,6 +44,8 @@ pub struct App {
     pub upstream: Client,
     /// Where things are that stay at providers.
     pub whereabouts: Whereabouts,
+    /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
+    pub conversations: Conversations,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
     /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
@@ -102,6 +105,7 @@ impl App {
                 extra_roots: extra_roots()?,
             })?,
             whereabouts: Whereabouts::default(),
+            conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
             last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -115,6 +119,16 @@ impl App {
         probe::spawn(&app);
         app.watch_store();
         Ok((app, first))
+    }
+
+    /// Who examines providers.
+    pub fn doctor(&self) -> Doctor<'_> {
+        Doctor {
+            client: &self.upstream,
+            models: &self.models,
+            limits: &self.config.routing,
+            list_timeout: self.config.health.probe_timeout,
+        }
     }
 
     /// The configuration as of now. A request keeps the one it began with.
@@ -180,7 +194,8 @@ async fn check_master_key(store: &Store, master_key: &MasterKey) -> anyhow::Resu
     Ok(())
 }
 
-fn models(config: &Config) -> anyhow::Result<Models> {
+/// What models take and refuse, by the built-in rules and the operator's own.
+pub fn models(config: &Config) -> anyhow::Result<Models> {
     match &config.models.rules_file {
         None => Ok(Models::builtin()),
         Some(file) => {
@@ -192,7 +207,7 @@ fn models(config: &Config) -> anyhow::Result<Models> {
 }
 
 /// Certificates to trust besides the public ones, from the file that `SSL_CERT_FILE` names, as other programs read it.
-fn extra_roots() -> anyhow::Result<Vec<rustls_pki_types::CertificateDer<'static>>> {
+pub fn extra_roots() -> anyhow::Result<Vec<rustls_pki_types::CertificateDer<'static>>> {
     use rustls_pki_types::pem::PemObject;
     let Some(file) = std::env::var_os("SSL_CERT_FILE") else { return Ok(Vec::new()) };
     let certificates = rustls_pki_types::CertificateDer::pem_file_iter(&file)
@@ -255,7 +270,7 @@ async fn create_api_key(store: &Store) -> anyhow::Result<SecretString> {
         prefix: secret::mask(key.expose_secret()),
         hash: KeyHash::of(key.expose_secret()),
         enabled: true,
-        strict: false,
+        fidelity: None,
         allowed_models: None,
         expires_at: None,
         created_at: clock::now_micros(),

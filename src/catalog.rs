@@ -9,10 +9,12 @@ use std::{
 };
 
 use hyper::http::HeaderMap;
-use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
+use llm_protocol::{Needs, ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    doctor::Report,
+    fidelity::Fidelity,
     health::{Health, ProviderHealth},
     limits::Subject,
     pricing::Price,
@@ -71,6 +73,8 @@ pub struct Provider {
     pub own_address: bool,
     /// Has model associations, so that it serves those and no others.
     pub associated: bool,
+    /// What small requests found out about it.
+    pub findings: Report,
     /// Seconds since the epoch.
     pub created: i64,
     pub health: Arc<ProviderHealth>,
@@ -115,8 +119,8 @@ impl Capabilities {
 pub struct Caller {
     pub key_id: Option<i64>,
     pub key_name: Option<String>,
-    /// Refuse what a translation would lose.
-    pub strict: bool,
+    /// How much of its requests may be lost; `None` leaves it to the configuration.
+    pub fidelity: Option<Fidelity>,
     /// Patterns of models it may use; `None` is all.
     pub allowed_models: Option<Vec<String>>,
     /// Microseconds since the epoch.
@@ -172,9 +176,23 @@ impl Provider {
         }
         let speaks = self.kind.speaks.iter();
         let for_model = |(_, patterns): &&providers::Speaks| patterns.iter().any(|pattern| matches(pattern, model));
+        let found = |(id, patterns): &&providers::Speaks| !self.findings.lacks(*id, model, patterns.contains(&"*"));
         let spoken = |id: &ProtocolId| llm_protocol::outbound(*id).is_some();
-        let protocols: Vec<_> = speaks.filter(for_model).map(|(id, _)| *id).filter(spoken).collect();
+        let protocols: Vec<_> = speaks.filter(for_model).filter(found).map(|(id, _)| *id).filter(spoken).collect();
         if protocols.is_empty() { vec![self.protocol()] } else { protocols }
+    }
+
+    /// Those of [`Provider::protocols`] in which nothing is known to stand against `needs`; all of them if that is none.
+    pub fn protocols_for(&self, model: &str, needs: Needs) -> Vec<ProtocolId> {
+        let protocols = self.protocols(model);
+        let able: Vec<_> =
+            protocols.iter().copied().filter(|protocol| self.findings.allows(*protocol, model, needs)).collect();
+        if able.is_empty() { protocols } else { able }
+    }
+
+    /// Whether it may be able to do for `model` what is needed, as far as small requests have found out.
+    pub fn meets(&self, model: &str, needs: Needs) -> bool {
+        self.protocols(model).into_iter().any(|protocol| self.findings.allows(protocol, model, needs))
     }
 
     /// What is spoken with it where no model is meant, as for its list of models.
@@ -187,6 +205,12 @@ impl Catalog {
     /// The caller whose key hashes to `hash`.
     pub fn caller(&self, hash: &KeyHash) -> Option<&Arc<Caller>> {
         self.callers.get(hash)
+    }
+
+    /// The provider's own names of the models that it is associated with.
+    pub fn associated_names(&self, provider: i64) -> Vec<String> {
+        let routes = self.models.values().flat_map(|model| &model.routes);
+        routes.filter(|route| route.provider.id == provider).map(|route| route.upstream_name.clone()).collect()
     }
 
     /// Whom `selector` stands for: the provider of that name, else all of that type.
@@ -256,7 +280,7 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
         let caller = Caller {
             key_id: Some(key.id),
             key_name: Some(key.name),
-            strict: key.strict,
+            fidelity: key.fidelity,
             allowed_models: key.allowed_models,
             expires_at: key.expires_at,
             subject: None,
@@ -333,6 +357,7 @@ pub fn provider(
         listed: row.listed_models.as_ref().map(|list| list.iter().cloned().collect()),
         own_address: row.base_url.is_some(),
         associated,
+        findings: Report::of(row.capabilities.as_ref()),
         created: row.created_at / 1_000_000,
         health: health.of(row.id),
     })
@@ -358,5 +383,65 @@ fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<P
         price: Price::of(row),
         routes: routes.collect(),
         created: row.created_at / 1_000_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llm_protocol::ProtocolId::{Anthropic, OpenAiChat};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A provider of OpenAI's type about whose model `m` this is known, by protocol.
+    fn examined(protocols: Option<Vec<ProtocolId>>, found: serde_json::Value) -> Provider {
+        let second = Duration::from_secs(1);
+        let policy = crate::health::Policy { max_errors: 3, ejection_base: second, ejection_max: second };
+        let report = json!({"services": {}, "models": {"m": {"examined_at": "2026", "protocols": found}}});
+        let row = store::Provider {
+            kind: "openai".into(),
+            capabilities: report.as_object().cloned(),
+            ..store::Provider::with_defaults(1, 0)
+        };
+        let key = MasterKey::load(Some(&"k".repeat(32).into()), std::path::Path::new("unused"));
+        let provider = provider(&row, false, &key.expect("it is given"), &Health::new(policy)).expect("it is usable");
+        Provider { protocols, ..provider }
+    }
+
+    fn absent() -> serde_json::Value {
+        json!({"spoken": "no", "capabilities": {}})
+    }
+
+    fn without(capability: &str) -> serde_json::Value {
+        json!({"spoken": "yes", "capabilities": {capability: {"verdict": "no", "seen": ""}}})
+    }
+
+    const TOOLS: Needs = Needs { tool_call: true, structured_output: false, image: false };
+
+    #[test]
+    fn a_protocol_in_which_something_is_missing_is_left_for_one_in_which_it_is_not() {
+        let both = || Some(vec![OpenAiChat, Anthropic]);
+        let provider = examined(both(), json!({"openai_chat": without("tools")}));
+        assert_eq!(provider.protocols_for("m", TOOLS), [Anthropic]);
+        assert_eq!(provider.protocols_for("m", Needs::default()), [OpenAiChat, Anthropic]);
+        assert!(provider.meets("m", TOOLS));
+        let provider = examined(both(), json!({"openai_chat": without("tools"), "anthropic": without("tools")}));
+        assert_eq!(provider.protocols_for("m", TOOLS), [OpenAiChat, Anthropic], "somebody may insist");
+        assert!(!provider.meets("m", TOOLS) && provider.meets("other", TOOLS));
+    }
+
+    #[test]
+    fn what_was_found_absent_is_spoken_all_the_same_where_the_operator_says_so() {
+        let provider = examined(Some(vec![Anthropic, OpenAiChat]), json!({"anthropic": absent()}));
+        assert_eq!(provider.protocols("m"), [Anthropic, OpenAiChat]);
+    }
+
+    #[test]
+    fn a_protocol_that_was_found_absent_is_not_spoken() {
+        let all = examined(None, json!({})).protocols("m");
+        let (first, others) = all.split_first().expect("never empty");
+        let provider = examined(None, json!({first.as_str(): absent()}));
+        let expected = if others.is_empty() { all.clone() } else { others.to_vec() };
+        assert_eq!(provider.protocols("m"), expected, "unless nothing else is left");
     }
 }

@@ -9,6 +9,8 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
+pub mod fidelity;
 pub mod gateway;
 pub mod health;
 pub mod http;

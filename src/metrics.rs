@@ -22,7 +22,7 @@ pub struct Metrics {
     duration: Family<Of, Histogram>,
     tokens: Family<Tokens, Counter>,
     cost: Family<Of, Counter<f64, AtomicU64>>,
-    dropped_fields: Counter,
+    losses: Family<Loss, Counter>,
     log_rows: Family<Rows, Gauge<i64, AtomicI64>>,
 }
 
@@ -44,6 +44,13 @@ struct Of {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loss {
+    kind: &'static str,
+    client_protocol: String,
+    upstream_protocol: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Tokens {
     provider: String,
     kind: &'static str,
@@ -54,15 +61,19 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("llm_orchestrator");
         let requests = Family::default();
         let duration = Family::new_with_constructor(seconds as fn() -> Histogram);
-        let (tokens, cost, dropped_fields) = (Family::default(), Family::default(), Counter::default());
+        let (tokens, cost, losses) = (Family::default(), Family::default(), Family::default());
         let log_rows = Family::default();
         registry.register("requests", "Requests by who answered, and how", requests.clone());
         registry.register_with_unit("request_duration", "Whole requests", Unit::Seconds, duration.clone());
         registry.register("tokens", "Tokens by kind", tokens.clone());
         registry.register("cost_dollars", "What answers cost, where a price is known", cost.clone());
-        registry.register("dropped_fields", "Request fields that a target could not carry", dropped_fields.clone());
+        registry.register(
+            "losses",
+            "Request fields that a translation dropped, approximated or refused",
+            losses.clone(),
+        );
         registry.register("log_rows", "Log rows since the start: waiting, written, dropped", log_rows.clone());
-        Self { registry, requests, duration, tokens, cost, dropped_fields, log_rows }
+        Self { registry, requests, duration, tokens, cost, losses, log_rows }
     }
 }
 
@@ -89,9 +100,10 @@ impl Metrics {
         }
     }
 
-    /// A translation left out so many fields.
-    pub fn fields_dropped(&self, count: u64) {
-        self.dropped_fields.inc_by(count);
+    /// A field was `dropped`, `approximated` or `refused` between two protocols, given by their names.
+    pub fn loss(&self, kind: &'static str, client: &str, upstream: &str) {
+        let labels = Loss { kind, client_protocol: client.to_owned(), upstream_protocol: upstream.to_owned() };
+        self.losses.get_or_create(&labels).inc();
     }
 
     /// All of it, in OpenMetrics text.

@@ -27,6 +27,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(providers::list_models))
         .routes(routes!(providers::import_models))
         .routes(routes!(providers::test))
+        .routes(routes!(providers::examine))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::get, models::update, models::replace, models::delete))
         .routes(routes!(model_providers::list, model_providers::create))
@@ -37,7 +38,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
             model_providers::delete
         ))
         .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::get, keys::update, keys::revoke))
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::logs))

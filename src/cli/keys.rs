@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use super::{Exit, say, wait_for, with_store};
 use crate::{
     clock,
+    fidelity::Fidelity,
     secret::{self, KeyHash},
     store::{ApiKey, Noun, Store},
 };
@@ -27,8 +28,11 @@ pub enum Command {
         /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never]
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
-        /// Refuse requests that a provider could be told only in part
-        #[arg(long)]
+        /// How much of a request may be lost in translation: strict, warn or lenient [default: as configured]
+        #[arg(long, value_name = "POLICY", value_parser = fidelity)]
+        fidelity: Option<Fidelity>,
+        /// The same as `--fidelity strict`
+        #[arg(long, conflicts_with = "fidelity")]
         strict: bool,
     },
     /// List the keys; their text is not kept
@@ -43,15 +47,20 @@ pub enum Command {
 impl Command {
     pub fn run(self, file: Option<&Path>) -> anyhow::Result<Exit> {
         match self {
-            Self::Create { name, models, expires, strict } => {
+            Self::Create { name, models, expires, fidelity, strict } => {
                 let expires = expires.as_deref().map(read_time).transpose()?;
+                let fidelity = fidelity.or(strict.then_some(Fidelity::Strict));
                 let models = (!models.is_empty()).then_some(models);
-                wait_for(with_store(file, async |store| create(store, name, models, expires, strict).await))
+                wait_for(with_store(file, async |store| create(store, name, models, expires, fidelity).await))
             }
             Self::List => wait_for(with_store(file, list)),
             Self::Revoke { id } => wait_for(with_store(file, async |store| revoke(store, id).await)),
         }
     }
+}
+
+fn fidelity(name: &str) -> Result<Fidelity, String> {
+    Fidelity::parse(name).ok_or_else(|| "expected strict, warn or lenient".to_owned())
 }
 
 fn read_time(text: &str) -> anyhow::Result<i64> {
@@ -67,7 +76,7 @@ async fn create(
     name: String,
     allowed_models: Option<Vec<String>>,
     expires_at: Option<i64>,
-    strict: bool,
+    fidelity: Option<Fidelity>,
 ) -> anyhow::Result<Exit> {
     let key = secret::generate("sk-");
     let text = key.expose_secret();
@@ -77,7 +86,7 @@ async fn create(
         prefix: secret::mask(text),
         hash: KeyHash::of(text),
         enabled: true,
-        strict,
+        fidelity,
         allowed_models,
         expires_at,
         created_at: clock::now_micros(),

@@ -3,6 +3,7 @@
 mod api_test;
 mod check_config;
 mod db;
+mod doctor;
 mod exit;
 mod healthcheck;
 mod keys;
@@ -47,6 +48,8 @@ enum Command {
     Keys(keys::Command),
     /// Check the configuration, or print an example with every key
     CheckConfig(check_config::Args),
+    /// Find out which protocols providers really speak and what their models can really do
+    Doctor(doctor::Args),
     /// Ask a running gateway whether it lives
     Healthcheck(healthcheck::Args),
     /// Try the API of a running gateway
@@ -86,6 +89,7 @@ impl Cli {
             Command::Db(command) => command.run(file),
             Command::Keys(command) => command.run(file),
             Command::CheckConfig(args) => args.run(file),
+            Command::Doctor(args) => args.run(file),
             Command::Healthcheck(args) => args.run(file),
             Command::ApiTest(args) => args.run(),
             Command::Openapi => openapi::run(),

@@ -17,6 +17,7 @@ mod models;
 mod pricing;
 mod providers;
 mod redis;
+mod responses;
 mod routing;
 pub mod section;
 mod server;
@@ -38,6 +39,7 @@ pub use self::{
     pricing::PricingConfig,
     providers::EnvProvider,
     redis::RedisConfig,
+    responses::{Keeping, ResponsesConfig},
     routing::RoutingConfig,
     server::ServerConfig,
 };
@@ -73,6 +75,8 @@ pub struct Config {
     pub pricing: PricingConfig,
     /// What is known about models.
     pub models: ModelsConfig,
+    /// What to keep of answers.
+    pub responses: ResponsesConfig,
     /// Providers the environment names; created when the database has none yet.
     pub env_providers: Vec<EnvProvider>,
 }
@@ -94,7 +98,7 @@ impl Config {
     }
 
     /// The sections in the order of the example file.
-    fn sections_mut(&mut self) -> [&mut dyn section::Section; 11] {
+    fn sections_mut(&mut self) -> [&mut dyn section::Section; 12] {
         [
             &mut self.server,
             &mut self.database,
@@ -107,6 +111,7 @@ impl Config {
             &mut self.journal,
             &mut self.pricing,
             &mut self.models,
+            &mut self.responses,
         ]
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::section::section;
+use crate::fidelity::Fidelity;
 
 section! {
     /// How requests are sent to providers: attempts, deadlines and sizes.
@@ -31,6 +32,8 @@ section! {
         pub model_list_interval: Duration = Duration::from_secs(3600), range 1.0..=604_800.0;
         /// Seconds of silence in a stream after which the client gets a comment, so that proxies keep it open.
         pub keep_alive_interval: Duration = Duration::from_secs(15), range 0.1..=3600.0;
+        /// What happens to a request that a provider's protocol cannot say in full: "strict" refuses it, "warn" leaves out what matters little, "lenient" leaves out all that can be.
+        pub fidelity: Fidelity = Fidelity::Warn;
     }
 }
 

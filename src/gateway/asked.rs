@@ -5,17 +5,19 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use llm_protocol::{
     ir::Malformed,
+    json::Json,
     splice::{Edit, Members},
 };
 
 use super::{Call, drive::Patience};
-use crate::routing::Wish;
+use crate::{fidelity::Fidelity, routing::Wish};
 
 /// The fields that are this gateway's own, in a body and as a header.
 const PROVIDER: (&str, &str) = ("provider", "x-orchestrator-provider");
 const FALLBACKS: (&str, &str) = ("fallback_providers", "x-orchestrator-fallback");
 const TIMEOUT: (&str, &str) = ("timeout", "x-orchestrator-timeout");
 const RETRIES: (&str, &str) = ("retry_count", "x-orchestrator-retries");
+const FIDELITY: &str = "x-orchestrator-fidelity";
 const STRICT: &str = "x-orchestrator-strict";
 
 /// Seconds. What a client asks for beyond the configured maximum is lowered to it anyway.
@@ -36,10 +38,12 @@ pub struct Asked {
     pub timeout: Option<Duration>,
     /// Further attempts per provider, 0..=5.
     pub retries: Option<u32>,
-    /// Refuse what a translation would lose.
-    pub strict: bool,
+    /// How much of it may be lost, if it says so.
+    pub fidelity: Option<Fidelity>,
     /// Takes this gateway's own fields out of the body.
     pub removals: Vec<Edit>,
+    /// As in [`Call::echo`].
+    pub echo: Vec<(&'static str, Json)>,
 }
 
 impl Asked {
@@ -81,19 +85,27 @@ impl Asked {
             (None, Some("true")) => true,
             (None, Some(_)) => return Err(wrong("stream", "true or false")),
         };
-        let strict = match text(headers, STRICT)? {
-            None => false,
-            Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            Some(_) => return Err(wrong(STRICT, "true or false")),
-        };
         let wish = Wish { model, provider, fallbacks, needs: call.inbound.needs(members) };
-        Ok(Self { wish, stream, timeout, retries, strict, removals })
+        let (fidelity, echo) = (fidelity(headers)?, call.echo.clone());
+        Ok(Self { wish, stream, timeout, retries, fidelity, removals, echo })
     }
 
     pub(super) fn patience(&self) -> Patience {
         Patience { timeout: self.timeout, retries: self.retries, stream: self.stream }
     }
+}
+
+/// The older header knows one policy only, and says nothing where it says no.
+fn fidelity(headers: &HeaderMap) -> Result<Option<Fidelity>, Malformed> {
+    let strict = match text(headers, STRICT)? {
+        Some("true" | "1") => Some(Fidelity::Strict),
+        None | Some("false" | "0") => None,
+        Some(_) => return Err(wrong(STRICT, "true or false")),
+    };
+    let named = text(headers, FIDELITY)?
+        .map(|name| Fidelity::parse(name).ok_or_else(|| wrong(FIDELITY, "strict, warn or lenient")))
+        .transpose()?;
+    Ok(strict.or(named))
 }
 
 /// A provider that is an object is OpenRouter's own field, not this gateway's.
@@ -186,7 +198,20 @@ mod tests {
         ];
         let asked = read(r#"{"model":"m","provider":"a","timeout":null}"#, &headers).unwrap();
         assert_eq!((asked.wish.provider.as_deref(), asked.wish.fallbacks.len()), (Some("a"), 2));
-        assert_eq!((asked.timeout, asked.retries, asked.strict), (Some(Duration::from_secs(2)), Some(3), true));
+        assert_eq!((asked.timeout, asked.retries), (Some(Duration::from_secs(2)), Some(3)));
+        assert_eq!(asked.fidelity, Some(Fidelity::Strict));
+    }
+
+    #[test]
+    fn a_policy_is_named_by_its_header_and_the_older_header_asks_for_strictness_only() {
+        let fidelity = |headers: &[_]| read(r#"{"model":"m"}"#, headers).map(|asked| asked.fidelity);
+        assert_eq!(fidelity(&[]), Ok(None));
+        assert_eq!(fidelity(&[("x-orchestrator-fidelity", "lenient")]), Ok(Some(Fidelity::Lenient)));
+        assert_eq!(fidelity(&[("x-orchestrator-strict", "false")]), Ok(None));
+        let both = [("x-orchestrator-strict", "true"), ("x-orchestrator-fidelity", "lenient")];
+        assert_eq!(fidelity(&both), Ok(Some(Fidelity::Strict)));
+        let wrong = fidelity(&[("x-orchestrator-fidelity", "loose")]).unwrap_err();
+        assert_eq!(wrong.message, "`x-orchestrator-fidelity` must be strict, warn or lenient");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use llm_protocol::{
-    estimate,
+    ProtocolId, estimate,
     ir::{ApiError, ErrorKind},
     splice::Members,
 };
@@ -21,13 +21,14 @@ use super::{
     attempt,
     drive::{Exchange, Patience, Won, drive},
     forwarded,
-    prepare::Source,
+    prepare::{Source, Unsaid},
     record::{Manners, Record},
     tell_attempts,
 };
 use crate::{
     app::App,
     catalog::Caller,
+    fidelity::Fidelity,
     health::Outcome,
     providers::Outgoing,
     routing::{self, Target},
@@ -80,7 +81,8 @@ pub async fn count(
     let groups = routing::candidates(&catalog, &asked.wish)?;
     let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let forwarded = forwarded(call.inbound, headers);
-    let mut counter = Counter(Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, false));
+    let mut counter =
+        Counter(Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, Fidelity::Lenient));
     let first = plan.first().is_some_and(|target| counter.0.counts(target));
     plan.retain(|target| first && counter.0.counts(target));
     let patience = Patience {
@@ -121,9 +123,13 @@ impl Exchange for Counter<'_> {
     type Prepared = Outgoing;
     type Reply = u64;
 
-    fn prepare(&mut self, target: &Target) -> Result<Outgoing, ApiError> {
+    fn protocol(outgoing: &Outgoing) -> Option<ProtocolId> {
+        Some(outgoing.outbound.id())
+    }
+
+    fn prepare(&mut self, target: &Target) -> Result<Outgoing, Unsaid> {
         let unable = || ApiError::new(ErrorKind::NotFound, "this provider counts no tokens");
-        self.0.prepare_count(target)?.ok_or_else(unable)
+        Ok(self.0.prepare_count(target)?.ok_or_else(unable)?)
     }
 
     async fn send(&self, app: &App, target: &Target, outgoing: &Outgoing, deadline: Instant) -> Result<u64, ApiError> {

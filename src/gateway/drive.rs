@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use llm_protocol::ir::{ApiError, ErrorKind};
+use llm_protocol::{
+    ProtocolId,
+    ir::{ApiError, ErrorKind},
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
 };
@@ -29,7 +33,12 @@ pub trait Exchange: Send + Sync {
     type Reply: Send;
 
     /// Writes the request for one target. Fails with 400 if the target cannot be told all that matters.
-    fn prepare(&mut self, target: &Target) -> Result<Self::Prepared, ApiError>;
+    fn prepare(&mut self, target: &Target) -> Result<Self::Prepared, Unsaid>;
+
+    /// The protocol that it was written in, where the call is one that several have.
+    fn protocol(_: &Self::Prepared) -> Option<ProtocolId> {
+        None
+    }
 
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
     fn send(
@@ -92,10 +101,11 @@ pub async fn drive<E: Exchange>(
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
         let prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
-            Err(error) if error.kind == ErrorKind::Internal => return Err(error),
-            Err(error) => {
+            Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
+            Err(unsaid) => {
                 // What this target cannot be told another may understand.
-                failures.unsaid.get_or_insert(error);
+                record.refused(&unsaid);
+                failures.unsaid.get_or_insert(*unsaid.error);
                 turns.skip(at);
                 continue;
             }
@@ -107,7 +117,7 @@ pub async fn drive<E: Exchange>(
         let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
             Ok(()) => {
-                record.attempt(&target);
+                record.attempt(&target, E::protocol(&prepared));
                 exchange.send(app, &target, &prepared, until).await
             }
             Err(error) => Err(error),

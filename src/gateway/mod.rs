@@ -1,7 +1,7 @@
 //! The data plane: what happens to a client's request between its arrival and its last byte.
 
 mod asked;
-mod attempt;
+pub mod attempt;
 mod auth;
 mod count;
 mod drive;
@@ -10,8 +10,9 @@ mod operations;
 mod prepare;
 mod record;
 mod relay;
+pub mod responses;
 mod routes;
-mod stream;
+pub mod stream;
 mod told;
 mod turns;
 pub mod whereabouts;
@@ -24,8 +25,9 @@ use axum::{
 };
 use bytes::Bytes;
 use llm_protocol::{
-    Inbound, Served,
+    Inbound, ProtocolId, Served,
     ir::{ApiError, ErrorKind, Losses},
+    json::Json,
     splice::Members,
 };
 use tokio::time::Instant;
@@ -34,13 +36,14 @@ use self::{
     asked::Asked,
     attempt::{Answer, Reply},
     drive::{Exchange, Won, drive},
-    prepare::{Prepared, Source, Translated},
+    prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
 };
 use crate::{
     app::App,
     catalog::{Caller, Catalog},
+    fidelity::Fidelity,
     health::Outcome,
     routing::{self, Target},
 };
@@ -57,12 +60,24 @@ pub struct Call {
     pub stream: Option<bool>,
     /// As in [`llm_protocol::Envelope::array`].
     pub array: bool,
+    /// The one provider that can serve it, where it goes on from what only that one holds.
+    pub held_by: Option<i64>,
+    /// What an answer that is written here repeats of the request otherwise than its body has it.
+    pub echo: Vec<(&'static str, Json)>,
+}
+
+/// Who gave an answer, as an extension of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub provider_id: i64,
+    /// The answer was put into the client's protocol here.
+    pub translated: bool,
 }
 
 impl Call {
     /// A call whose body says everything.
     pub fn of(inbound: &'static dyn Inbound) -> Self {
-        Self { inbound, model: None, stream: None, array: false }
+        Self { inbound, model: None, stream: None, array: false, held_by: None, echo: Vec::new() }
     }
 }
 
@@ -121,10 +136,17 @@ pub async fn handle(
     allow(&catalog, caller, &asked.wish.model)?;
     admit(app, caller)?;
 
-    let groups = routing::candidates(&catalog, &asked.wish)?;
+    let mut groups = routing::candidates(&catalog, &asked.wish)?;
+    if let Some(holder) = call.held_by {
+        groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
+        if groups.iter().all(Vec::is_empty) {
+            return Err(responses::gone());
+        }
+    }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
-    let (forwarded, strict) = (forwarded(call.inbound, headers), caller.strict || asked.strict);
-    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, strict);
+    let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
+    let forwarded = forwarded(call.inbound, headers);
+    let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, asked.patience(), plan, &mut source, record).await?;
     Ok(answer(app, call.inbound, &asked, won, record))
 }
@@ -133,8 +155,12 @@ impl Exchange for Source<'_> {
     type Prepared = Prepared;
     type Reply = Reply;
 
-    fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
+    fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
         Source::prepare(self, target)
+    }
+
+    fn protocol(prepared: &Prepared) -> Option<ProtocolId> {
+        Some(prepared.outgoing.outbound.id())
     }
 
     async fn send(
@@ -201,6 +227,7 @@ fn answer(
     let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
     told::pass_on(&reply.headers, prepared.translated.is_none(), &mut headers);
     record.lost(&prepared.losses);
+    let origin = Origin { provider_id: target.provider.id, translated: prepared.translated.is_some() };
     let body = match reply.answer {
         Answer::Whole { body, mut response } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -236,6 +263,7 @@ fn answer(
     };
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(origin);
     response
 }
 
@@ -257,8 +285,10 @@ fn deadlines(app: &App, asked: &Asked, total: Instant, keep_alive: &'static [u8]
 fn served_headers(target: &Target, attempts: i64, losses: &Losses) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     tell_attempts(&mut headers, &target.provider.name, &target.model, attempts);
-    if !losses.is_empty() {
-        tell(&mut headers, "x-orchestrator-dropped", &losses.paths());
+    let receipts =
+        [("x-orchestrator-dropped", losses.left_out()), ("x-orchestrator-approximated", losses.approximations())];
+    for (name, paths) in receipts.iter().filter(|(_, paths)| !paths.is_empty()) {
+        tell(&mut headers, name, paths);
     }
     headers
 }

@@ -6,13 +6,14 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use llm_protocol::{
     Counting, Inbound, Outbound, ProtocolId, Target as Aim,
-    ir::{ApiError, CustomCalls, ErrorKind, Losses, Request as Canonical},
+    ir::{ApiError, CustomCalls, ErrorKind, Losses, Malformed, Request as Canonical},
     models::{ModelRules, Models},
     outbound,
     splice::{Edit, Members},
 };
 
 use crate::{
+    fidelity::Fidelity,
     gateway::asked::Asked,
     providers::{Call, Outgoing},
     routing::Target,
@@ -25,6 +26,25 @@ pub struct Prepared {
     pub translated: Option<Translated>,
     /// What the target could not be told.
     pub losses: Losses,
+}
+
+/// Why a target cannot be asked.
+pub struct Unsaid {
+    pub error: Box<ApiError>,
+    /// What it would have been asked in, and what it cannot be told so; `None` where something else was wrong.
+    pub untold: Option<Box<(ProtocolId, Losses)>>,
+}
+
+impl From<ApiError> for Unsaid {
+    fn from(error: ApiError) -> Self {
+        Self { error: Box::new(error), untold: None }
+    }
+}
+
+impl From<Malformed> for Unsaid {
+    fn from(malformed: Malformed) -> Self {
+        ApiError::from(malformed).into()
+    }
 }
 
 /// A request that was put into other words.
@@ -43,8 +63,7 @@ pub struct Source<'a> {
     pub models: &'a Models,
     /// The client's headers that mean something to an upstream of the same protocol.
     pub forwarded: HeaderMap,
-    /// Refuse rather than lose.
-    pub strict: bool,
+    pub fidelity: Fidelity,
     canonical: Option<Arc<Canonical>>,
 }
 
@@ -56,15 +75,15 @@ impl<'a> Source<'a> {
         body: &'a Bytes,
         models: &'a Models,
         forwarded: HeaderMap,
-        strict: bool,
+        fidelity: Fidelity,
     ) -> Self {
-        Self { inbound, asked, members, body, models, forwarded, strict, canonical: None }
+        Self { inbound, asked, members, body, models, forwarded, fidelity, canonical: None }
     }
 
     /// Writes the request for one target, in the client's own protocol if the target speaks it, else in the one that loses
     /// least. Fails with 400 if the target cannot be told all that matters.
-    pub fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
-        let protocols = target.provider.protocols(&target.model);
+    pub fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
+        let protocols = target.provider.protocols_for(&target.model, self.asked.wish.needs);
         match protocols.iter().find(|protocol| **protocol == self.inbound.id()) {
             Some(same) if !self.only_elsewhere(*same, &protocols, target) => self.pass(*same, target),
             _ => self.translate(&protocols, target),
@@ -78,7 +97,7 @@ impl<'a> Source<'a> {
             && self.rules(same, target).responses_only
     }
 
-    fn pass(&self, protocol: ProtocolId, target: &Target) -> Result<Prepared, ApiError> {
+    fn pass(&self, protocol: ProtocolId, target: &Target) -> Result<Prepared, Unsaid> {
         let outbound = spoken(protocol)?;
         let rules = self.rules(protocol, target);
         let mut edits: Vec<Edit> = self.asked.removals.clone();
@@ -88,7 +107,7 @@ impl<'a> Source<'a> {
         for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
             losses.dropped(field.as_str());
         }
-        let outgoing = self.address(outbound, target, body, self.forwarded.clone(), &mut losses)?;
+        let (outgoing, losses) = self.address(outbound, target, body, self.forwarded.clone(), losses)?;
         Ok(Prepared { outgoing, translated: None, losses })
     }
 
@@ -97,7 +116,7 @@ impl<'a> Source<'a> {
         self.members.get(field).is_some() && field != "stream_options"
     }
 
-    fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, ApiError> {
+    fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, Unsaid> {
         let request = self.canonical()?;
         let mut drafts = Vec::with_capacity(protocols.len());
         for protocol in protocols.iter().filter(|protocol| !self.only_elsewhere(**protocol, protocols, target)) {
@@ -106,11 +125,12 @@ impl<'a> Source<'a> {
             let body = outbound.encode_request(&request, Aim { model: &target.model, rules: &rules }, &mut losses);
             drafts.push((outbound, body, losses));
         }
-        let lost = |losses: &Losses| (losses.refusals().count(), losses.iter().count());
-        let Some((outbound, body, mut losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
-            return Err(ApiError::new(ErrorKind::Internal, "the provider speaks no protocol that is spoken here"));
+        let lost = |losses: &Losses| (losses.impossible().count(), losses.refusals().count(), losses.iter().count());
+        let Some((outbound, body, losses)) = drafts.into_iter().min_by_key(|(.., losses)| lost(losses)) else {
+            let message = "the provider speaks no protocol that is spoken here";
+            return Err(ApiError::new(ErrorKind::Internal, message).into());
         };
-        let outgoing = self.address(outbound, target, body.into(), HeaderMap::new(), &mut losses)?;
+        let (outgoing, losses) = self.address(outbound, target, body.into(), HeaderMap::new(), losses)?;
         let custom = CustomCalls::of(&request);
         Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
     }
@@ -159,13 +179,15 @@ impl<'a> Source<'a> {
         target: &Target,
         body: Bytes,
         forwarded: HeaderMap,
-        losses: &mut Losses,
-    ) -> Result<Outgoing, ApiError> {
+        mut losses: Losses,
+    ) -> Result<(Outgoing, Losses), Unsaid> {
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
         let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
-        judge(losses, self.strict, &target.provider.name)?;
-        Ok(outgoing)
+        match self.fidelity.judge(&losses, &target.provider.name) {
+            Ok(()) => Ok((outgoing, losses)),
+            Err(error) => Err(Unsaid { error: Box::new(error), untold: Some(Box::new((outbound.id(), losses))) }),
+        }
     }
 
     fn rules(&self, protocol: ProtocolId, target: &Target) -> ModelRules {
@@ -184,24 +206,11 @@ impl<'a> Source<'a> {
         let mut request = self.inbound.decode_request(self.body)?;
         request.model.clone_from(&self.asked.wish.model);
         request.stream = self.asked.stream;
+        for (key, value) in &self.asked.echo {
+            request.echo.iter_mut().filter(|(known, _)| known == key).for_each(|(_, said)| said.clone_from(value));
+        }
         Ok(self.canonical.insert(Arc::new(request)).clone())
     }
-}
-
-/// Fails with 400 if a target must not be sent what `losses` leaves of a request.
-pub fn judge(losses: &Losses, strict: bool, provider: &str) -> Result<(), ApiError> {
-    let refused: Vec<String> = losses.refusals().map(|(path, why)| format!("`{path}` ({why})")).collect();
-    let (first, message) = if !refused.is_empty() {
-        let named = refused.join(", ");
-        (losses.refusals().next().map(|(path, _)| path), format!("provider `{provider}` cannot take {named}"))
-    } else if strict && !losses.is_empty() {
-        let named = losses.paths();
-        let first = losses.iter().next().map(|loss| loss.path.as_str());
-        (first, format!("strict: provider `{provider}` cannot take {named} as asked"))
-    } else {
-        return Ok(());
-    };
-    Err(ApiError { param: first.map(str::to_owned), ..ApiError::new(ErrorKind::InvalidRequest, message) })
 }
 
 fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use llm_protocol::{
-    Envelope,
-    ir::{ApiError, Event, Losses, Usage},
+    Envelope, ProtocolId,
+    ir::{ApiError, Event, LossKind, Losses, Usage},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::prepare::Unsaid;
 use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
@@ -42,6 +43,12 @@ pub struct Manners {
     pub array: bool,
 }
 
+impl Inner {
+    fn count_loss(&self, kind: &'static str, upstream: Option<&str>) {
+        self.app.metrics.loss(kind, self.row.protocol.as_deref().unwrap_or_default(), upstream.unwrap_or_default());
+    }
+}
+
 impl Record {
     /// Begins the record of a request that has just come in.
     pub fn begin(app: Arc<App>, row: LogRow) -> Self {
@@ -70,11 +77,12 @@ impl Record {
         });
     }
 
-    /// An attempt at `target` begins.
-    pub fn attempt(&mut self, target: &Target) {
+    /// An attempt at `target` begins, in this protocol where the call has one.
+    pub fn attempt(&mut self, target: &Target, protocol: Option<ProtocolId>) {
         self.with(|inner| {
             inner.row.attempts += 1;
             inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
+            inner.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
             inner.row.provider_id = Some(target.provider.id);
             inner.row.provider_name = Some(target.provider.name.to_string());
             inner.row.provider_type = Some(target.provider.kind.name.to_owned());
@@ -98,13 +106,23 @@ impl Record {
         self.inner.as_ref().is_some_and(|inner| inner.several)
     }
 
+    /// What the target that answers was told only in part.
     pub fn lost(&mut self, losses: &Losses) {
-        if !losses.is_empty() {
-            self.with(|inner| {
-                inner.app.metrics.fields_dropped(losses.iter().count() as u64);
-                inner.row.dropped = Some(losses.paths());
-            });
-        }
+        self.with(|inner| {
+            let told = |paths: String| Some(paths).filter(|paths| !paths.is_empty());
+            inner.row.dropped = told(losses.left_out());
+            inner.row.approximated = told(losses.approximations());
+            for loss in losses.iter() {
+                let kind = if loss.kind == LossKind::Approximated { "approximated" } else { "dropped" };
+                inner.count_loss(kind, inner.row.upstream_protocol.as_deref());
+            }
+        });
+    }
+
+    /// A target was not asked, because it cannot be told what matters.
+    pub fn refused(&mut self, unsaid: &Unsaid) {
+        let Some((protocol, losses)) = unsaid.untold.as_deref() else { return };
+        self.with(|inner| losses.iter().for_each(|_| inner.count_loss("refused", Some(protocol.as_str()))));
     }
 
     /// Notes what an event tells about tokens.

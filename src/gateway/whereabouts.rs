@@ -6,11 +6,12 @@
 use std::{
     collections::HashSet,
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use llm_protocol::ir::{ApiError, ErrorKind};
 use lru::LruCache;
+use tokio::sync::Semaphore;
 
 use crate::{
     app::App,
@@ -24,17 +25,24 @@ use crate::{
 const MOST: NonZeroUsize = NonZeroUsize::new(10_000).expect("is not zero");
 
 /// What memory knows: the provider, by id and owner.
-pub struct Whereabouts(Mutex<LruCache<(String, String), i64>>);
+pub struct Whereabouts {
+    known: Mutex<LruCache<(String, String), i64>>,
+    /// Notes that are being written while nobody waits for them.
+    writing: Arc<Semaphore>,
+}
+
+/// Notes that may be on their way to the store.
+const MOST_WRITING: usize = 256;
 
 impl Default for Whereabouts {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(MOST)))
+        Self { known: Mutex::new(LruCache::new(MOST)), writing: Arc::new(Semaphore::new(MOST_WRITING)) }
     }
 }
 
 impl Whereabouts {
     fn with<T>(&self, look: impl FnOnce(&mut LruCache<(String, String), i64>) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -64,15 +72,38 @@ pub async fn remember(app: &App, owner: &str, id: &str, provider_id: i64) -> Res
     if app.whereabouts.with(|known| known.get(&key).copied()) == Some(provider_id) {
         return Ok(());
     }
+    write(app, owner, id, provider_id).await?;
+    app.whereabouts.with(|known| known.put(key, provider_id));
+    Ok(())
+}
+
+async fn write(app: &App, owner: &str, id: &str, provider_id: i64) -> Result<(), ApiError> {
     let object = UpstreamObject {
         id: id.to_owned(),
         owner: owner.to_owned(),
         provider_id: Some(provider_id),
         created_at: clock::now_micros(),
     };
-    app.store.put_upstream_object(&object).await.map_err(unavailable)?;
-    app.whereabouts.with(|known| known.put(key, provider_id));
-    Ok(())
+    app.store.put_upstream_object(&object).await.map_err(unavailable)
+}
+
+/// As [`remember`], without making anybody wait: memory knows at once, the store a little later. For what is made in every
+/// request, and may be lost with the process.
+pub fn note(app: &Arc<App>, owner: &str, id: &str, provider_id: i64) {
+    let before = app.whereabouts.with(|known| known.put((id.to_owned(), owner.to_owned()), provider_id));
+    if before == Some(provider_id) {
+        return;
+    }
+    let Ok(writing) = app.whereabouts.writing.clone().try_acquire_owned() else {
+        tracing::warn!("Where an answer is at a provider is noted in memory only: the database does not keep up");
+        return;
+    };
+    let (app, owner, id) = (app.clone(), owner.to_owned(), id.to_owned());
+    app.tasks.clone().spawn(async move {
+        // What could not be written was told of; memory knows all the same.
+        let _ = write(&app, &owner, &id, provider_id).await;
+        drop(writing);
+    });
 }
 
 /// Where what `owner` calls by this id is.

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     catalog::Provider,
     clock, providers,
-    upstream::{late, malformed, read_whole},
+    upstream::{Client, late, malformed, read_whole},
 };
 
 /// A list of models is at most so long.
@@ -137,11 +137,16 @@ async fn keep(app: &App, provider: &Provider, models: Vec<String>) {
 
 /// The names of the models that a provider says it has, without duplicates, in its order.
 pub async fn list_models(app: &App, provider: &Provider) -> Result<Vec<String>, ApiError> {
-    let deadline = Instant::now() + app.config.health.probe_timeout;
+    models_of(&app.upstream, provider, app.config.health.probe_timeout).await
+}
+
+/// The same for those who have no running gateway; fails when `timeout` is over.
+pub async fn models_of(client: &Client, provider: &Provider, timeout: Duration) -> Result<Vec<String>, ApiError> {
+    let deadline = Instant::now() + timeout;
     let mut models: Vec<String> = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..PAGES {
-        let page = page(app, provider, after.as_deref(), deadline).await.map_err(|error| provider.conceal(error))?;
+        let page = page(client, provider, after.as_deref(), deadline).await.map_err(|error| provider.conceal(error))?;
         for model in page.models {
             if !models.contains(&model) {
                 models.push(model);
@@ -191,7 +196,7 @@ struct Listed {
     name: Option<String>,
 }
 
-async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Instant) -> Result<Page, ApiError> {
+async fn page(client: &Client, provider: &Provider, after: Option<&str>, deadline: Instant) -> Result<Page, ApiError> {
     let query = match (provider.protocol(), after) {
         (ProtocolId::Anthropic, None) => "?limit=1000".to_owned(),
         (ProtocolId::Anthropic, Some(after)) => format!("?limit=1000&after_id={after}"),
@@ -217,8 +222,7 @@ async fn page(app: &App, provider: &Provider, after: Option<&str>, deadline: Ins
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
 
-    let answer =
-        timeout_at(deadline, providers::send(&app.upstream, provider, request)).await.map_err(|_| late())??;
+    let answer = timeout_at(deadline, providers::send(client, provider, request)).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
     let body = read_whole(body, &head.headers, LIST_LIMIT, deadline).await?;
     if !head.status.is_success() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, Request, header::HeaderName};
-use llm_protocol::{Outbound, ProtocolId, ir::ApiError};
+use llm_protocol::{Counting, Outbound, ProtocolId, ir::ApiError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -134,6 +134,11 @@ impl Vendor for Azure {
     fn generate(&self, provider: &Provider, outbound: &dyn Outbound, model: &str, stream: bool) -> String {
         let deployment = (outbound.id() == ProtocolId::OpenAiChat).then_some(model);
         Form::of(&provider.base_url, &provider.options).address(&outbound.endpoint(model, stream), deployment)
+    }
+
+    /// Azure counts no tokens.
+    fn count(&self, _: &Provider, _: &dyn Counting, _: &str) -> Option<String> {
+        None
     }
 
     fn operation(&self, provider: &Provider, path: &str, model: Option<&str>) -> String {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::http::{HeaderMap, HeaderValue, Request, header};
 use llm_protocol::{
-    Outbound, ProtocolId,
+    Counting, Outbound, ProtocolId,
     bedrock_converse::model_path,
     ir::{ApiError, ErrorKind, Losses},
 };
@@ -117,6 +117,11 @@ impl Vendor for Bedrock {
             ProtocolId::Anthropic => format!("{base}{}/invoke", model_path(model)),
             _ => format!("{base}{}", outbound.endpoint(model, stream)),
         }
+    }
+
+    /// Its call that counts is worded otherwise than Anthropic's.
+    fn count(&self, _provider: &Provider, _counting: &dyn Counting, _model: &str) -> Option<String> {
+        None
     }
 
     /// Models are listed at another host, and profiles apart from models.

@@ -105,12 +105,16 @@ fn selected(
         let is_chosen = |provider: &Provider| chosen.iter().any(|chosen| chosen.id == provider.id);
         if model.routes.iter().any(|route| is_chosen(&route.provider)) {
             let able: Vec<Target> = routes(model, needs).filter(|target| is_chosen(&target.provider)).collect();
-            return if able.is_empty() { Err(unable(model, needs)) } else { Ok(able) };
+            return if able.is_empty() { Err(unable(&model.name, needs)) } else { Ok(able) };
         }
     }
-    let plain = |provider: &&Arc<Provider>| plain(provider, model, configured);
-    let serving: Vec<Target> = chosen.iter().filter(|provider| provider.serves(model)).map(plain).collect();
-    Ok(if serving.is_empty() { chosen.iter().map(plain).collect() } else { serving })
+    let able = chosen.iter().filter(|provider| provider.meets(model, needs));
+    let (serving, others): (Vec<&&Arc<Provider>>, Vec<_>) = able.partition(|provider| provider.serves(model));
+    let asked = if serving.is_empty() { others } else { serving };
+    if asked.is_empty() && !chosen.is_empty() {
+        return Err(unable(model, needs));
+    }
+    Ok(asked.into_iter().map(|provider| plain(provider, model, configured)).collect())
 }
 
 /// All who serve a model by their own account or the operator's.
@@ -126,19 +130,24 @@ fn serving(catalog: &Catalog, model: &str, needs: Needs) -> Result<Vec<Target>, 
         true => provider.is_known_for(model),
         false => provider.serves(model),
     });
-    targets.extend(serving.map(|provider| plain(provider, model, configured)));
-    match configured {
-        Some(model) if targets.is_empty() && !model.routes.is_empty() => Err(unable(model, needs)),
-        _ => Ok(targets),
+    let mut unfit = configured.is_some_and(|model| !model.routes.is_empty());
+    for provider in serving {
+        if provider.meets(model, needs) {
+            targets.push(plain(provider, model, configured));
+        } else {
+            unfit = true;
+        }
     }
+    if targets.is_empty() && unfit { Err(unable(model, needs)) } else { Ok(targets) }
 }
 
-fn unable(model: &Model, needs: Needs) -> ApiError {
+/// Somebody serves the model, and nobody can do with it what is needed.
+fn unable(model: &str, needs: Needs) -> ApiError {
     ApiError {
         param: Some("model".into()),
         ..ApiError::new(
             ErrorKind::InvalidRequest,
-            format!("no provider of the model `{}` can do what the request needs ({needs})", model.name),
+            format!("no provider of the model `{model}` can do what the request needs ({needs})"),
         )
     }
 }
@@ -167,6 +176,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
+        doctor::Report,
         health::{Health, Policy},
         providers,
     };
@@ -195,6 +205,7 @@ pub(crate) mod tests {
             listed: None,
             own_address: false,
             associated: false,
+            findings: Report::default(),
             created: 0,
             health: health.of(id),
         };

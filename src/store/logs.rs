@@ -41,6 +41,12 @@ pub struct LogRow {
     pub error_message: Option<String>,
     /// Fields that translation had to leave out, comma-separated.
     pub dropped: Option<String>,
+    /// Fields that it said in a nearby form, comma-separated.
+    pub approximated: Option<String>,
+    /// What the client spoke.
+    pub protocol: Option<String>,
+    /// What the provider was asked in.
+    pub upstream_protocol: Option<String>,
     pub key_id: Option<i64>,
     pub key_name: Option<String>,
     pub ip_address: Option<String>,
@@ -86,6 +92,9 @@ from_row!(LogRow, |row| Self {
     error_code: row.text_if_any("error_code")?,
     error_message: row.text_if_any("error_message")?,
     dropped: row.text_if_any("dropped")?,
+    approximated: row.text_if_any("approximated")?,
+    protocol: row.text_if_any("protocol")?,
+    upstream_protocol: row.text_if_any("upstream_protocol")?,
     key_id: row.int_if_any("key_id")?,
     key_name: row.text_if_any("key_name")?,
     ip_address: row.text_if_any("ip_address")?,
@@ -95,9 +104,9 @@ from_row!(LogRow, |row| Self {
 const INSERT: &str = "insert into request_log (id, request_id, created_at, provider_id, provider_name, provider_type, \
     model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, total_tokens, \
     cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms, ttft_ms, attempts, error_code, error_message, \
-    dropped, key_id, key_name, ip_address, user_agent) ";
+    dropped, approximated, protocol, upstream_protocol, key_id, key_name, ip_address, user_agent) ";
 
-/// 29 columns a row, and SQLite takes 32,766 values a statement.
+/// 32 columns a row, and SQLite takes 32,766 values a statement.
 const ROWS_PER_STATEMENT: usize = 1000;
 
 /// The longest text that a column of the log holds, in characters; what is longer says so by an ellipsis.
@@ -110,6 +119,10 @@ pub struct LogFilter {
     pub provider_id: Option<i64>,
     /// As the client named it.
     pub model: Option<String>,
+    /// What the client spoke.
+    pub protocol: Option<String>,
+    /// What the provider was asked in.
+    pub upstream_protocol: Option<String>,
     /// A key's name, or its id in digits.
     pub key: Option<String>,
     /// The earliest time of interest.
@@ -203,6 +216,9 @@ where
             .push_bind(row.error_code.as_deref().map(storable))
             .push_bind(row.error_message.as_deref().map(storable))
             .push_bind(row.dropped.as_deref().map(storable))
+            .push_bind(row.approximated.as_deref().map(storable))
+            .push_bind(row.protocol.as_deref().map(storable))
+            .push_bind(row.upstream_protocol.as_deref().map(storable))
             .push_bind(row.key_id)
             .push_bind(row.key_name.as_deref().map(storable))
             .push_bind(row.ip_address.as_deref().map(storable))
@@ -229,7 +245,13 @@ where
             query.push(condition).push_bind(number);
         }
     }
-    for (condition, text) in [(" and model = ", &filter.model), (" and request_id = ", &filter.request_id)] {
+    let texts = [
+        (" and model = ", &filter.model),
+        (" and protocol = ", &filter.protocol),
+        (" and upstream_protocol = ", &filter.upstream_protocol),
+        (" and request_id = ", &filter.request_id),
+    ];
+    for (condition, text) in texts {
         if let Some(text) = text {
             query.push(condition).push_bind(storable(text));
         }

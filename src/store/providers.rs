@@ -45,6 +45,10 @@ pub struct Provider {
     pub listed_models: Option<Vec<String>>,
     /// When it said so.
     pub listed_at: Option<i64>,
+    /// What small requests found out about it; not written by [`Store::edit_provider`].
+    pub capabilities: Option<Map<String, Value>>,
+    /// When they did.
+    pub examined_at: Option<i64>,
     pub created_at: i64,
     pub updated_at: i64,
 }
@@ -72,6 +76,8 @@ impl Provider {
             proxy: None,
             listed_models: None,
             listed_at: None,
+            capabilities: None,
+            examined_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -98,6 +104,8 @@ from_row!(Provider, |row| Self {
     proxy: row.text_if_any("proxy")?,
     listed_models: row.json_if_any("listed_models")?,
     listed_at: row.int_if_any("listed_at")?,
+    capabilities: row.json_if_any("capabilities")?,
+    examined_at: row.int_if_any("examined_at")?,
     created_at: row.int("created_at")?,
     updated_at: row.int("updated_at")?,
 });
@@ -189,9 +197,27 @@ impl Store {
         Ok(found_one(rows))
     }
 
-    /// Forgets which models the provider said it serves: it may have become another.
-    pub async fn forget_listed_models(&self, id: i64) -> Result<(), StoreError> {
-        let sql = "update provider set listed_models = null, listed_at = null where id = $1";
+    /// Notes what small requests found out about the provider as it was at `seen`, its time of change. Says whether it still
+    /// was that one.
+    pub async fn put_capabilities(
+        &self,
+        id: i64,
+        seen: i64,
+        capabilities: &Map<String, Value>,
+        at: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = "update provider set capabilities = $3, examined_at = $4 where id = $1 and updated_at = $2";
+        let rows = db::writing!(self, pool => async {
+            let query = sqlx::query(sql).bind(id).bind(seen).bind(json(capabilities)).bind(at);
+            query.execute(pool).await.map(|done| done.rows_affected())
+        })?;
+        Ok(found_one(rows))
+    }
+
+    /// Forgets what the provider said it serves and what was found out about it: it may have become another.
+    pub async fn forget_learnt(&self, id: i64) -> Result<(), StoreError> {
+        let sql = "update provider set listed_models = null, listed_at = null, capabilities = null, examined_at = null \
+                   where id = $1";
         db::writing!(self, pool => async { sqlx::query(sql).bind(id).execute(pool).await.map(|_| ()) })
     }
 

@@ -53,6 +53,8 @@ pub struct Fingerprint {
     model_provider_at: i64,
     keys: i64,
     live_keys: i64,
+    key_changes: i64,
+    examined_at: i64,
 }
 
 const FINGERPRINT: &str = "select \
@@ -64,7 +66,9 @@ const FINGERPRINT: &str = "select \
     (select count(*) from model_provider) as model_providers, \
     (select coalesce(max(updated_at), 0) from model_provider) as model_provider_at, \
     (select count(*) from api_key) as keys, \
-    (select count(*) from api_key where enabled = 1 and revoked_at is null) as live_keys";
+    (select count(*) from api_key where enabled = 1 and revoked_at is null) as live_keys, \
+    (select coalesce(max(value), 0) from counter where name = 'api_key_change') as key_changes, \
+    (select coalesce(max(examined_at), 0) from provider) as examined_at";
 
 impl Store {
     /// Tells, at little cost, whether anything that [`Store::snapshot`] reads has changed.

@@ -110,7 +110,9 @@ fn help_names_every_command_and_every_exit_code() {
     let output = run(&folder(), &["--help"]);
     assert_eq!(code(&output), 0);
     let help = text(&output.stdout);
-    for word in ["serve", "db", "keys", "check-config", "healthcheck", "api-test", "openapi", "78", "--config"] {
+    for word in
+        ["serve", "db", "keys", "doctor", "check-config", "healthcheck", "api-test", "openapi", "78", "--config"]
+    {
         assert!(help.contains(word), "{word} in {help}");
     }
 }

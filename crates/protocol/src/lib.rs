@@ -200,8 +200,8 @@ pub trait Outbound: Send + Sync {
     /// The path and query of the generating call, below a base URL that ends with the version segment.
     fn endpoint(&self, model: &str, stream: bool) -> String;
 
-    /// Writes a request for `target`, and into `losses` whatever of it could not be said. A loss of kind
-    /// [`LossKind::Refused`](ir::LossKind::Refused) means that the result must not be sent.
+    /// Writes a request for `target`, and into `losses` whatever of it could not be said. What is refused is left out of the
+    /// result, which may then be sent only as [`LossKind`](ir::LossKind) says.
     fn encode_request(&self, request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8>;
 
     /// The edits that make a request of this same protocol fit for `target`, when its bytes otherwise pass: model

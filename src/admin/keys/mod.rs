@@ -11,12 +11,13 @@ use utoipa::ToSchema;
 use super::{
     Operator,
     error::{invalid, no_such},
-    input::{Body, Id, checked_name},
+    input::{Body, Change, Id, checked_name},
     providers::put_in_force,
 };
 use crate::{
     app::App,
     clock,
+    fidelity::Fidelity,
     http::error::Failure,
     secret::{self, KeyHash},
     store::{ApiKey, Noun},
@@ -35,7 +36,10 @@ pub struct KeyView {
     pub masked: String,
     /// Whether it opens anything now.
     pub live: bool,
-    /// Refuse what a translation would drop, instead of dropping it and saying so.
+    pub enabled: bool,
+    /// How much of its requests may be lost in translation; `null` leaves it to the configuration.
+    pub fidelity: Option<Fidelity>,
+    /// Whether `fidelity` is `strict`.
     pub strict: bool,
     /// Patterns with `*` of the models that it may use; `null` is all.
     pub allowed_models: Option<Vec<String>>,
@@ -51,7 +55,9 @@ impl From<&ApiKey> for KeyView {
             name: row.name.clone(),
             masked: row.prefix.clone(),
             live: row.is_live(clock::now_micros()),
-            strict: row.strict,
+            enabled: row.enabled,
+            fidelity: row.fidelity,
+            strict: row.fidelity == Some(Fidelity::Strict),
             allowed_models: row.allowed_models.clone(),
             expires_at: row.expires_at.map(clock::rfc3339),
             created_at: clock::rfc3339(row.created_at),
@@ -70,40 +76,72 @@ pub struct CreatedKey {
     view: KeyView,
 }
 
-/// What a new key is for.
+/// What a key is for. What is left out stays; `null` clears a field, or puts its default back. A new key needs a `name`.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyInput {
-    /// Required: whose it is, or what for.
-    #[schema(example = "team-a")]
-    name: Option<String>,
-    strict: Option<bool>,
-    /// Patterns with `*`, such as `gpt-*`.
-    allowed_models: Option<Vec<String>>,
-    /// RFC 3339.
-    #[schema(example = "2027-01-01T00:00:00Z")]
-    expires_at: Option<String>,
+    /// Whose it is, or what for.
+    #[schema(value_type = Option<String>, example = "team-a")]
+    #[serde(default)]
+    name: Change<String>,
+    /// Whether it opens anything.
+    #[schema(value_type = Option<bool>, default = true)]
+    #[serde(default)]
+    enabled: Change<bool>,
+    /// How much of its requests may be lost in translation. A request may say otherwise, unless this is `strict`.
+    #[schema(value_type = Option<Fidelity>)]
+    #[serde(default)]
+    fidelity: Change<Fidelity>,
+    /// `true` is `fidelity: strict`, `false` is no policy of its own. Not together with `fidelity`.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    strict: Change<bool>,
+    /// Patterns with `*`, such as `gpt-*`; `null` is all models.
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    allowed_models: Change<Vec<String>>,
+    /// RFC 3339; `null` is never.
+    #[schema(value_type = Option<String>, example = "2027-01-01T00:00:00Z")]
+    #[serde(default)]
+    expires_at: Change<String>,
 }
 
 impl KeyInput {
-    fn apply(self, row: &mut ApiKey) -> Result<(), ApiError> {
-        row.name = self.name.unwrap_or_default();
+    /// Makes `row` what the operator wants, or says what stands against it.
+    fn apply(&self, row: &mut ApiKey) -> Result<(), ApiError> {
+        self.name.or_default(&mut row.name, String::new());
         checked_name("name", &row.name)?;
-        row.strict = self.strict.unwrap_or(false);
-        row.allowed_models = self.allowed_models;
-        row.expires_at = match self.expires_at.filter(|text| !text.trim().is_empty()) {
-            None => None,
-            Some(text) => {
-                let expected = || format!("`expires_at` must be a time such as 2027-01-31T08:00:00Z, not `{text}`");
-                let at = clock::parse(&text).ok_or_else(|| invalid("expires_at", expected()))?;
-                if at <= row.created_at {
-                    return Err(invalid("expires_at", format!("`expires_at` must lie ahead; {text} is past")));
-                }
-                Some(at)
+        self.enabled.or_default(&mut row.enabled, true);
+        if self.fidelity != Change::Keep && self.strict != Change::Keep {
+            return Err(invalid("strict", "`strict` and `fidelity` say the same: give one of them"));
+        }
+        self.fidelity.or_none(&mut row.fidelity);
+        match self.strict {
+            Change::Set(true) => row.fidelity = Some(Fidelity::Strict),
+            // Another policy than the one that it speaks of stays.
+            Change::Set(false) | Change::Clear => {
+                row.fidelity = row.fidelity.filter(|known| *known != Fidelity::Strict)
             }
-        };
+            Change::Keep => {}
+        }
+        self.allowed_models.or_none(&mut row.allowed_models);
+        match self.expires_at.trimmed() {
+            Change::Keep => {}
+            Change::Clear => row.expires_at = None,
+            Change::Set(text) => row.expires_at = Some(ahead(&text)?),
+        }
         Ok(())
     }
+}
+
+/// A time that is still to come.
+fn ahead(text: &str) -> Result<i64, ApiError> {
+    let expected = || format!("`expires_at` must be a time such as 2027-01-31T08:00:00Z, not `{text}`");
+    let at = clock::parse(text).ok_or_else(|| invalid("expires_at", expected()))?;
+    if at <= clock::now_micros() {
+        return Err(invalid("expires_at", format!("`expires_at` must lie ahead; {text} is past")));
+    }
+    Ok(at)
 }
 
 /// List keys
@@ -118,6 +156,49 @@ impl KeyInput {
 )]
 pub(super) async fn list(_: Operator, State(app): State<Arc<App>>) -> Result<Json<Vec<KeyView>>, Failure> {
     Ok(Json(app.store.keys().await?.iter().map(KeyView::from).collect()))
+}
+
+/// One key
+#[utoipa::path(
+    get,
+    path = "/keys/{id}",
+    tag = "admin",
+    params(("id" = i64, Path)),
+    responses((status = 200, body = KeyView), (status = 404, description = "There is no such key")),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(super) async fn get(_: Operator, State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<KeyView>, Failure> {
+    let row = app.store.key(id).await?.ok_or_else(|| no_such("key", id))?;
+    Ok(Json(KeyView::from(&row)))
+}
+
+/// Change a key
+///
+/// What is left out stays; `null` clears. It is in force when the answer comes; running requests finish as they began. A key
+/// that was revoked stays so.
+#[utoipa::path(
+    patch,
+    path = "/keys/{id}",
+    tag = "admin",
+    params(("id" = i64, Path)),
+    request_body = KeyInput,
+    responses(
+        (status = 200, body = KeyView),
+        (status = 400, description = "A field is wrong; the message says which"),
+        (status = 404, description = "There is no such key"),
+    ),
+    security(("admin_key" = []), ("admin_key_header" = []))
+)]
+pub(super) async fn update(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+    Body(input): Body<KeyInput>,
+) -> Result<Json<KeyView>, Failure> {
+    let edited = app.store.edit_key(id, |row| input.apply(row).map_err(Failure::from)).await?;
+    let row = edited.ok_or_else(|| no_such("key", id))?;
+    put_in_force(&app).await?;
+    Ok(Json(KeyView::from(&row)))
 }
 
 /// Create a key
@@ -144,7 +225,7 @@ pub(super) async fn create(
         prefix: secret::mask(key),
         hash: KeyHash::of(key),
         enabled: true,
-        strict: false,
+        fidelity: None,
         allowed_models: None,
         expires_at: None,
         created_at: clock::now_micros(),

@@ -1,6 +1,7 @@
 //! Providers: accounts with vendors.
 
 mod create;
+mod examine;
 mod import;
 mod input;
 mod models;
@@ -16,6 +17,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use self::view::ProviderView;
 pub(super) use self::{
     create::{__path_create, create},
+    examine::{__path_examine, examine},
     import::{__path_import_models, import_models},
     models::{__path_list_models, list_models},
     test::{__path_test, test},

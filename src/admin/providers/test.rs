@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::HeaderMap};
 use llm_protocol::{
-    ProtocolId, Target,
+    Target,
     ir::{ApiError, ErrorKind, Losses, Message, Part, Request as Canonical, Response, Role},
     outbound,
 };
@@ -16,12 +16,11 @@ use super::{find, usable};
 use crate::{
     admin::{
         Operator,
-        error::invalid,
         input::{Body, Id},
     },
     app::App,
     catalog::Provider,
-    health::{Outcome, probe},
+    health::Outcome,
     http::error::Failure,
     providers::{self, Call, Outgoing},
     upstream::{blames_upstream, late, read_whole},
@@ -107,59 +106,13 @@ pub(crate) async fn test(
     }))
 }
 
-/// The model to ask: the one named, else one that is associated, else one from the provider's own list.
+/// The model to ask: the one named, else one that it serves.
 async fn model(app: &App, provider: &Provider, named: Option<String>) -> Result<String, ApiError> {
-    if let Some(model) = named {
-        return Ok(model);
-    }
-    let catalog = app.catalog();
-    let routes = catalog.models.values().flat_map(|model| &model.routes);
-    let mut associated: Vec<_> =
-        routes.filter(|route| route.provider.id == provider.id).map(|route| route.upstream_name.clone()).collect();
-    associated.sort();
-    if let Some(model) = associated.into_iter().next() {
-        return Ok(model);
-    }
-    let listed = match probe::list_models(app, provider).await {
-        // Not every provider has such a list.
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::MethodNotAllowed) => Vec::new(),
-        other => other?,
-    };
-    let chats = |model: &&String| !NOT_FOR_CHAT.iter().any(|word| model.to_lowercase().contains(word));
-    let own = listed.iter().filter(chats).find(|model| provider.kind.knows(model));
-    own.or_else(|| listed.iter().find(chats))
-        .cloned()
-        .or_else(|| well_known(provider.protocol()).filter(|model| provider.kind.knows(model)).map(str::to_owned))
-        .ok_or_else(|| invalid("model", "the provider lists no model: name one in `model`"))
-}
-
-/// A small model of the vendor whose protocol it is, for where the list cannot be had.
-fn well_known(protocol: ProtocolId) -> Option<&'static str> {
-    match protocol {
-        ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => Some("gpt-4o-mini"),
-        ProtocolId::Anthropic => Some("claude-haiku-4-5"),
-        ProtocolId::BedrockConverse => Some("amazon.nova-micro-v1:0"),
-        ProtocolId::Gemini => Some("gemini-2.5-flash"),
+    match named {
+        Some(model) => Ok(model),
+        None => app.doctor().choose_model(provider, app.catalog().associated_names(provider.id)).await,
     }
 }
-
-/// Words in the names of models that do not chat.
-const NOT_FOR_CHAT: [&str; 14] = [
-    "embed",
-    "whisper",
-    "tts",
-    "audio",
-    "image",
-    "dall-e",
-    "moderation",
-    "realtime",
-    "transcribe",
-    "rerank",
-    "guard",
-    "veo",
-    "imagen",
-    "sora",
-];
 
 async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> Result<Response, ApiError> {
     let outbound = outbound(provider.protocol())

@@ -81,7 +81,7 @@ async fn change(app: &Arc<App>, id: i64, input: &ProviderInput) -> Result<Provid
 
 /// What was known about a provider at another address, or under another key, is forgotten; it is asked anew.
 async fn moved(app: &Arc<App>, row: &Provider) -> Result<ProviderView, Failure> {
-    app.store.forget_listed_models(row.id).await?;
+    app.store.forget_learnt(row.id).await?;
     app.health.retain(|other| other != row.id);
     put_in_force(app).await?;
     probe::introduce(app, row.id).await;

@@ -59,6 +59,11 @@ pub struct ProviderView {
     pub listed_models: Option<usize>,
     /// When it said so.
     pub listed_at: Option<String>,
+    /// What small requests found out about it, by model, protocol and capability; `null` if none were sent.
+    #[schema(value_type = Option<crate::doctor::Report>)]
+    pub capabilities: Option<Map<String, Value>>,
+    /// When they did.
+    pub examined_at: Option<String>,
     pub created_at: String,
     pub updated_at: String,
 }
@@ -86,6 +91,8 @@ impl ProviderView {
             proxy: sealed.show_proxy(row.proxy.as_ref()),
             listed_models: row.listed_models.as_ref().map(Vec::len),
             listed_at: row.listed_at.map(clock::rfc3339),
+            capabilities: row.capabilities.clone(),
+            examined_at: row.examined_at.map(clock::rfc3339),
             created_at: clock::rfc3339(row.created_at),
             updated_at: clock::rfc3339(row.updated_at),
         }

@@ -60,6 +60,12 @@ pub struct LogView {
     pub error_message: Option<String>,
     /// Fields that translation had to leave out.
     pub dropped: Vec<String>,
+    /// Fields that translation said in a weaker or nearby form.
+    pub approximated: Vec<String>,
+    /// What the client spoke.
+    pub protocol: Option<String>,
+    /// What the provider was asked in; the same where bytes passed as they were.
+    pub upstream_protocol: Option<String>,
     pub key_id: Option<i64>,
     pub key_name: Option<String>,
     pub ip_address: Option<String>,
@@ -79,6 +85,8 @@ pub struct LogView {
         ("status_code" = Option<i64>, Query),
         ("provider_id" = Option<i64>, Query),
         ("model" = Option<String>, Query, description = "As the client named it"),
+        ("protocol" = Option<String>, Query, description = "What the client spoke, such as `anthropic`"),
+        ("upstream_protocol" = Option<String>, Query, description = "What the provider was asked in"),
         ("key" = Option<String>, Query, description = "A key's name or id"),
         ("from" = Option<String>, Query, description = "The earliest time, as in 2026-01-31T08:00:00Z or 2026-01-31"),
         ("to" = Option<String>, Query, description = "The first time that is too late"),
@@ -96,6 +104,8 @@ pub(crate) async fn logs(_: Operator, State(app): State<Arc<App>>, params: Param
         status_code: params.integer("status_code", 100..=599)?,
         provider_id: params.integer("provider_id", 0..=i64::MAX)?,
         model: params.text("model"),
+        protocol: params.text("protocol"),
+        upstream_protocol: params.text("upstream_protocol"),
         key: params.text("key"),
         from: params.time("from")?,
         to: params.time("to")?,
@@ -135,13 +145,20 @@ impl From<LogRow> for LogView {
             attempts: row.attempts,
             error_code: row.error_code,
             error_message: row.error_message,
-            dropped: row.dropped.iter().flat_map(|paths| paths.split(',')).map(str::to_owned).collect(),
+            dropped: paths(row.dropped.as_deref()),
+            approximated: paths(row.approximated.as_deref()),
+            protocol: row.protocol,
+            upstream_protocol: row.upstream_protocol,
             key_id: row.key_id,
             key_name: row.key_name,
             ip_address: row.ip_address,
             user_agent: row.user_agent,
         }
     }
+}
+
+fn paths(list: Option<&str>) -> Vec<String> {
+    list.into_iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
 /// Dollars of nano-dollars.

@@ -19,11 +19,12 @@ use super::{Expects, payload::Payload};
 use crate::{
     app::App,
     catalog::Provider,
+    fidelity::Fidelity,
     gateway::{
         asked::Asked,
         attempt::{self, content_type},
         drive::Exchange,
-        prepare::judge,
+        prepare::Unsaid,
         stream::Upstream,
     },
     providers::{Operation, Outgoing},
@@ -43,8 +44,7 @@ pub struct Request<'a> {
     pub payload: &'a Payload<'a>,
     pub content_type: Option<HeaderValue>,
     pub body: &'a Bytes,
-    /// Refuse rather than lose.
-    pub strict: bool,
+    pub fidelity: Fidelity,
 }
 
 /// What is sent to a target, and what has to be known to read its answer.
@@ -82,16 +82,16 @@ impl Exchange for Request<'_> {
     type Prepared = Prepared;
     type Reply = Reply;
 
-    fn prepare(&mut self, target: &Target) -> Result<Prepared, ApiError> {
+    fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
         let spoken = target.provider.protocols(&target.model);
         if spoken.iter().any(|protocol| is_openai(*protocol)) {
-            return self.pass(target);
+            return Ok(self.pass(target)?);
         }
         match (outbound(ProtocolId::Gemini), self.expects) {
             (Some(gemini), Expects::Embeddings) if spoken.contains(&ProtocolId::Gemini) => {
-                self.translate(target, gemini)
+                Ok(self.translate(target, gemini)?)
             }
-            _ => Err(elsewhere(self.path, &target.provider.name)),
+            _ => Err(elsewhere(self.path, &target.provider.name).into()),
         }
     }
 
@@ -134,7 +134,7 @@ impl Request<'_> {
         let body = self.payload.rewritten(self.body, "", &self.asked.removals);
         let mut losses = Losses::default();
         let embeddings = Embeddings::decode(&Members::read(&body)?, &mut losses)?;
-        judge(&losses, self.strict, &target.provider.name)?;
+        self.fidelity.judge(&losses, &target.provider.name)?;
         let call = Operation {
             provider: &target.provider,
             method: Method::POST,

@@ -34,7 +34,7 @@ use super::{
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, health::Outcome, routing};
+use crate::{app::App, fidelity::Fidelity, health::Outcome, routing};
 
 /// One operation.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Work for Call {
             payload: &payload,
             content_type: arrival.headers.get(header::CONTENT_TYPE).cloned(),
             body: &arrival.body,
-            strict: caller.strict || asked.strict,
+            fidelity: Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity),
         };
         // Sound is a stream too.
         let stream = asked.stream || self.operation.expects == Expects::Media;

@@ -1,4 +1,4 @@
-//! What stays at a provider: files and batches. A request about one goes where it is; nothing of it can be tried elsewhere.
+//! What stays at a provider: files, batches, answers. A request about one goes where it is; nothing of it can be tried elsewhere.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     app::App,
     catalog::{Caller, Catalog, Provider},
+    fidelity::Fidelity,
     gateway::{
         Arrival, Call, Work, admit,
         asked::Asked,
@@ -38,6 +39,7 @@ use crate::{
 pub enum Noun {
     File,
     Batch,
+    Response,
 }
 
 /// A call about what is stored, or to store something.
@@ -75,12 +77,17 @@ impl Work for Stored {
             method: arrival.method.clone(),
             path: &path,
             query: query(&arrival.uri),
-            expects: if self.part == Some("content") { Expects::File } else { Expects::Json },
+            // An answer passes unread: its tokens were counted when it was made.
+            expects: if self.part == Some("content") || self.noun == Noun::Response {
+                Expects::File
+            } else {
+                Expects::Json
+            },
             asked: &asked,
             payload: &payload,
             content_type: arrival.headers.get(header::CONTENT_TYPE).cloned(),
             body: &arrival.body,
-            strict: false,
+            fidelity: Fidelity::default(),
         };
         let target = Target { weight: provider.weight, provider, model: String::new(), configured: None };
         // What makes something must not make it twice.
@@ -97,6 +104,7 @@ impl Stored {
         let noun = match self.noun {
             Noun::File => "/files",
             Noun::Batch => "/batches",
+            Noun::Response => "/responses",
         };
         let id = self.id.iter().map(String::as_str);
         [noun].into_iter().chain(id).chain(self.part).collect::<Vec<_>>().join("/")
@@ -133,17 +141,19 @@ impl Stored {
                 })
             }
             Found::SomebodyElses => Err(self.missing()),
+            Found::Nowhere if self.noun == Noun::Response => Err(self.missing()),
             Found::Nowhere => chosen(&catalog, asked.wish.provider.as_deref()),
         }
     }
 
     fn missing(&self) -> ApiError {
-        let noun = match self.noun {
-            Noun::File => "file",
-            Noun::Batch => "batch",
-        };
         let id = self.id.as_deref().unwrap_or_default();
-        ApiError::new(ErrorKind::NotFound, format!("there is no {noun} `{id}`"))
+        let message = match self.noun {
+            Noun::File => format!("there is no file `{id}`"),
+            Noun::Batch => format!("there is no batch `{id}`"),
+            Noun::Response => format!("Response with id '{id}' not found."),
+        };
+        ApiError::new(ErrorKind::NotFound, message)
     }
 
     /// Notes whose is what the answer tells of, before the client learns of it, and leaves out what is somebody else's.
@@ -155,6 +165,9 @@ impl Stored {
         provider: i64,
         reply: &mut Reply,
     ) -> Result<(), ApiError> {
+        if let (Noun::Response, Some(id), &Method::DELETE) = (self.noun, &self.id, method) {
+            return whereabouts::forget(app, owner, id).await;
+        }
         let Answer::Whole { body, .. } = &mut reply.answer else { return Ok(()) };
         match (&self.id, method) {
             (Some(id), &Method::DELETE) => whereabouts::forget(app, owner, id).await,

@@ -69,7 +69,7 @@ pub(crate) async fn generate(State(app): State<Arc<App>>, path: RawPathParams, r
     let sse = request.uri().query().is_some_and(asks_for_events);
     let Some((model, verb)) = asked else { return no_such_verb(&request) };
     let model = Some(model.strip_prefix("models/").unwrap_or(model).to_owned());
-    let asked = |stream| Call { inbound: &Gemini, model, stream: Some(stream), array: stream && !sse };
+    let asked = |stream| Call { model, stream: Some(stream), array: stream && !sse, ..Call::of(&Gemini) };
     match verb {
         "generateContent" => call(&app, asked(false), request).await,
         "streamGenerateContent" => call(&app, asked(true), request).await,

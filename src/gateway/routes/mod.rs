@@ -85,7 +85,7 @@ impl Work for Counting {
 }
 
 /// What every call goes through: a record is begun, the caller is identified, the body is read.
-pub(super) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
+pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let inbound = work.inbound();
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
@@ -95,6 +95,7 @@ pub(super) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> R
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
+        protocol: Some(inbound.id().as_str().to_owned()),
         ip_address: peer.map(|ip| ip.to_string()),
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()

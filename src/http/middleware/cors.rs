@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 /// Headers that a page may read besides the few that browsers always show.
-const EXPOSED: [HeaderName; 7] = [
+const EXPOSED: [HeaderName; 8] = [
     header::RETRY_AFTER,
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-process-time"),
@@ -14,6 +14,7 @@ const EXPOSED: [HeaderName; 7] = [
     HeaderName::from_static("x-orchestrator-model"),
     HeaderName::from_static("x-orchestrator-attempts"),
     HeaderName::from_static("x-orchestrator-dropped"),
+    HeaderName::from_static("x-orchestrator-approximated"),
 ];
 
 /// The layer for these origins; none if no origin is allowed. Keys travel in headers, never in cookies, so credentials

@@ -32,7 +32,12 @@ pub struct RequestId(Arc<str>);
 impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
         let chosen = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
-        Self(chosen.map_or_else(|| format!("req_{}", Uuid::now_v7().simple()).into(), Arc::from))
+        chosen.map_or_else(Self::fresh, |id| Self(Arc::from(id)))
+    }
+
+    /// An id that no request has had.
+    pub fn fresh() -> Self {
+        Self(format!("req_{}", Uuid::now_v7().simple()).into())
     }
 }
 

@@ -8,16 +8,20 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::header};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::ServiceExt;
 
 use super::{
     drain::Drain,
     io::{ClientIo, closed, linger},
-    phase::{Phase, RequestBody, ResponseBody},
+    phase::{Phase, RequestBody, ResponseBody, Running},
 };
 use crate::config::ServerConfig;
 
@@ -30,6 +34,16 @@ const LINGER: Duration = Duration::from_secs(2);
 /// An extension of a request that gave both a length and a transfer encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct AmbiguousLength;
+
+/// An extension of a request that asks for another protocol on its connection. Whoever speaks that holds this, so that the
+/// connection counts as open and busy.
+#[derive(Clone, Debug)]
+pub struct Upgraded {
+    /// Cancelled when the server is to stop.
+    pub stop: CancellationToken,
+    _running: Arc<Running>,
+    _open: TaskTrackerToken,
+}
 
 /// What all connections have in common.
 pub struct Connections {
@@ -76,11 +90,24 @@ impl Connections {
         let (stream, phase) = (Arc::new(stream), Arc::new(Phase::default()));
         let io = ClientIo::new(stream.clone(), phase.clone(), self.header_timeout, self.stall_timeout);
         let (router, seen) = (self.router.clone(), phase.clone());
-        let service = service_fn(move |request| answer(router.clone(), seen.clone(), peer, request));
-        let connection = self.protocol.serve_connection(TokioIo::new(io), service);
-        let drain = self.drain.clone();
+        let (drain, upgraded) = (self.drain.clone(), TaskTracker::new());
+        let (stop, open) = (drain.stop.clone(), upgraded.clone());
+        let service = service_fn(move |mut request| {
+            let running = Arc::new(seen.begin(Request::body(&request)));
+            if request.headers().contains_key(header::UPGRADE) {
+                let (stop, running) = (stop.clone(), running.clone());
+                request.extensions_mut().insert(Upgraded { stop, _running: running, _open: open.token() });
+            }
+            answer(router.clone(), seen.clone(), running, peer, request)
+        });
+        let connection = self.protocol.serve_connection(TokioIo::new(io), service).with_upgrades();
         async move {
             let end = until_end(connection, &stream, &phase, &drain).await;
+            upgraded.close();
+            tokio::select! {
+                () = upgraded.wait() => {}
+                () = drain.end.cancelled() => {}
+            }
             match end {
                 End::Done if !phase.has_unread_body() => {}
                 End::Done => linger(&stream, LINGER).await,
@@ -128,9 +155,9 @@ trait Stoppable: Future<Output = hyper::Result<()>> {
     fn stop(self: std::pin::Pin<&mut Self>);
 }
 
-impl<S> Stoppable for http1::Connection<TokioIo<ClientIo>, S>
+impl<S> Stoppable for http1::UpgradeableConnection<TokioIo<ClientIo>, S>
 where
-    S: hyper::service::HttpService<Incoming, ResBody = ResponseBody>,
+    S: hyper::service::HttpService<Incoming, ResBody = ResponseBody> + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn stop(self: std::pin::Pin<&mut Self>) {
@@ -138,14 +165,14 @@ where
     }
 }
 
-/// Notes at once, not when first polled, that a request has begun.
+/// Notes at once, not when first polled, whether the request's head was ambiguous.
 fn answer(
     router: Router,
     phase: Arc<Phase>,
+    running: Arc<Running>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
-    let running = phase.begin(request.body());
     let ambiguous = phase.take_ambiguous();
     let mut request = request.map(|body| Body::new(RequestBody { body, phase }));
     request.extensions_mut().insert(ConnectInfo(peer));

@@ -21,8 +21,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{connection::AmbiguousLength, drain::DrainReport};
 use self::{connection::Connections, drain::Drain};
+pub use self::{
+    connection::{AmbiguousLength, Upgraded},
+    drain::DrainReport,
+};
 use crate::config::ServerConfig;
 
 /// What a request gets to tell its client that it was cut off, and a connection to be gone.

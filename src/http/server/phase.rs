@@ -98,11 +98,11 @@ impl hyper::body::Body for RequestBody {
 #[derive(Debug)]
 pub struct ResponseBody {
     body: Body,
-    _running: Running,
+    _running: Arc<Running>,
 }
 
 impl ResponseBody {
-    pub fn new(body: Body, running: Running) -> Self {
+    pub fn new(body: Body, running: Arc<Running>) -> Self {
         Self { body, _running: running }
     }
 }

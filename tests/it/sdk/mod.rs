@@ -3,12 +3,15 @@
 //! The scripts beside this file and in `examples/` check what they get; the tests here prepare what they will meet.
 
 mod answers;
-mod environment;
 
 use serde_json::json;
 
-use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream};
-use environment::{Environment, NODE, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM};
+use crate::support::{
+    ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream, acting,
+    environment::{
+        Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LANGCHAIN, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM,
+    },
+};
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
 struct World {
@@ -60,16 +63,29 @@ impl World {
             ("OPENAI_BASE_URL", &base),
             ("OPENAI_API_BASE", &base),
             ("OPENAI_API_KEY", API_KEY),
+            ("ANTHROPIC_BASE_URL", &root),
+            ("ANTHROPIC_API_KEY", API_KEY),
+            ("GOOGLE_GEMINI_BASE_URL", &root),
+            ("GEMINI_API_KEY", API_KEY),
         ];
         environment.run(script, arguments, &settings).await;
     }
 }
 
+/// The dialects of models that think, whose thoughts must come back to them on the next turn.
+const THINKING: &[Dialect] = &[Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
+
 /// A question of each kind to a provider of each type: whole, streamed, with a tool (whole and streamed), by schema.
-async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
+/// `returning` are those that get their thoughts back, which takes a client that returns what it was told as it was told.
+async fn asks_every_provider(
+    environment: &Environment,
+    scripts: [&str; 3],
+    dialects: &[Dialect],
+    returning: &[Dialect],
+) {
     let world = World::start().await;
     let [chat, tools, schema] = scripts;
-    for dialect in Dialect::ALL {
+    for &dialect in dialects {
         let (upstream, model) = (world.upstream(dialect), dialect.model());
         world.run(environment, chat, &[model, upstream.name()]).await;
         for streamed in [false, true] {
@@ -78,6 +94,9 @@ async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
             world.run(environment, tools, &[model, upstream.name(), mode]).await;
             let asked = String::from_utf8(upstream.last().body).expect("the gateway sends UTF-8");
             assert!(asked.contains("18 degrees in Paris"), "{dialect:?} got no result of the tool: {asked}");
+            if returning.contains(&dialect) {
+                assert!(asked.contains(acting::SIGNATURE), "{dialect:?} got its thoughts not back: {asked}");
+            }
         }
         upstream.next(Script::json(200, &dialect.whole(answers::STRUCTURED)));
         world.run(environment, schema, &[model]).await;
@@ -86,10 +105,85 @@ async fn asks_every_provider(environment: &Environment, scripts: [&str; 3]) {
     }
 }
 
+/// The loop of a framework, with each of its clients before a provider that speaks another protocol than the client.
+async fn works_across_protocols(environment: &Environment, script: &str) {
+    let world = World::start().await;
+    let pairs = [
+        ("openai", Dialect::Anthropic),
+        ("responses", Dialect::Gemini),
+        ("anthropic", Dialect::Responses),
+        ("google", Dialect::Anthropic),
+    ];
+    for (client, dialect) in pairs {
+        let (upstream, model) = (world.upstream(dialect), dialect.model());
+        for streamed in [false, true] {
+            upstream.next(answers::tool_call(dialect, streamed));
+            let mode = if streamed { "streamed" } else { "whole" };
+            world.run(environment, script, &[client, model, upstream.name(), mode]).await;
+            let asked = String::from_utf8(upstream.last().body).expect("the gateway sends UTF-8");
+            assert!(asked.contains("18 degrees in Paris"), "{client} told {dialect:?} no result of the tool: {asked}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_lets_every_client_call_tools_of_another_vendors_model() {
+    let Some(environment) = Environment::prepare(&PYTHON_LANGCHAIN).await else { return };
+    works_across_protocols(&environment, "langchain_tools.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vercels_ai_sdk_lets_every_client_call_tools_of_another_vendors_model() {
+    let Some(environment) = Environment::prepare(&NODE_VERCEL).await else { return };
+    works_across_protocols(&environment, "vercel_tools.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_node_sdk_reads_every_providers_responses() {
+    let Some(environment) = Environment::prepare(&NODE).await else { return };
+    asks_every_provider(
+        &environment,
+        ["responses_chat.mjs", "responses_tools.mjs", "responses_schema.mjs"],
+        THINKING,
+        THINKING,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_node_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&NODE_OTHERS).await else { return };
+    asks_every_provider(
+        &environment,
+        ["anthropic_chat.mjs", "anthropic_tools.mjs", "anthropic_schema.mjs"],
+        &Dialect::ALL,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_node_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&NODE_OTHERS).await else { return };
+    asks_every_provider(
+        &environment,
+        ["google_chat.mjs", "google_tools.mjs", "google_schema.mjs"],
+        &Dialect::ALL,
+        THINKING,
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_python_sdk_reads_every_providers_answers() {
     let Some(environment) = Environment::prepare(&PYTHON).await else { return };
-    asks_every_provider(&environment, ["python_chat.py", "python_tools.py", "python_schema.py"]).await;
+    asks_every_provider(
+        &environment,
+        ["python_chat.py", "python_tools.py", "python_schema.py"],
+        &Dialect::ALL,
+        &[Dialect::Anthropic, Dialect::Gemini],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +209,60 @@ async fn the_current_python_sdk_does_everything_beside_chat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_current_python_sdk_reads_every_providers_responses() {
+    let Some(environment) = Environment::prepare(&PYTHON).await else { return };
+    asks_every_provider(
+        &environment,
+        ["responses_chat.py", "responses_tools.py", "responses_schema.py"],
+        THINKING,
+        THINKING,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_python_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    asks_every_provider(
+        &environment,
+        ["anthropic_chat.py", "anthropic_tools.py", "anthropic_schema.py"],
+        &Dialect::ALL,
+        THINKING,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_python_sdk_counts_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    let world = World::start().await;
+    world.anthropic.next(Script::json(200, &json!({"input_tokens": 42})));
+    world.gemini.next(Script::json(200, &json!({"totalTokens": 43})));
+    world.run(&environment, "anthropic_extras.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_python_sdk_reads_every_providers_answers() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    asks_every_provider(
+        &environment,
+        ["google_chat.py", "google_tools.py", "google_schema.py"],
+        &Dialect::ALL,
+        THINKING,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_python_sdk_counts_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
+    let world = World::start().await;
+    world.gemini.next(Script::json(200, &json!({"totalTokens": 42})));
+    world.anthropic.next(Script::json(200, &json!({"input_tokens": 43})));
+    world.run(&environment, "google_extras.py", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_other_protocols_sdks_read_the_list_of_models() {
     let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
     World::start().await.run(&environment, "python_lists.py", &[]).await;
@@ -123,7 +271,7 @@ async fn the_other_protocols_sdks_read_the_list_of_models() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_node_sdk_reads_every_providers_answers() {
     let Some(environment) = Environment::prepare(&NODE).await else { return };
-    asks_every_provider(&environment, ["node_chat.mjs", "node_tools.mjs", "node_schema.mjs"]).await;
+    asks_every_provider(&environment, ["node_chat.mjs", "node_tools.mjs", "node_schema.mjs"], &Dialect::ALL, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

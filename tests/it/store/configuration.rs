@@ -1,6 +1,7 @@
 //! Providers, models, who serves them, keys and settings.
 
 use llm_orchestrator::{
+    fidelity::Fidelity,
     secret::KeyHash,
     store::{ApiKey, Noun, Store, StoreError},
 };
@@ -22,6 +23,9 @@ scenarios!(
     an_import_makes_what_is_missing_and_counts_what_is_new,
     an_import_for_a_provider_that_is_gone_changes_nothing,
     a_revoked_key_is_kept_but_not_live,
+    an_edited_key_is_another_configuration,
+    edits_of_one_key_at_the_same_time_all_count,
+    what_was_found_out_about_a_provider_goes_with_what_it_was,
     a_setting_is_claimed_once,
     a_snapshot_holds_everything_but_dead_keys,
     ids_are_never_given_twice,
@@ -223,7 +227,7 @@ async fn key(store: &Store, name: &str) -> ApiKey {
         prefix: "sk-…a1b2".to_owned(),
         hash: KeyHash::of(name),
         enabled: true,
-        strict: true,
+        fidelity: Some(Fidelity::Strict),
         allowed_models: Some(vec!["gpt-*".into()]),
         expires_at: Some(5000),
         created_at: 1000,
@@ -244,6 +248,58 @@ async fn a_revoked_key_is_kept_but_not_live(store: Store) {
     let revoked = store.keys().await.unwrap().remove(0);
     assert_eq!(revoked.revoked_at, Some(2000));
     assert!(!revoked.is_live(1500));
+}
+
+async fn an_edited_key_is_another_configuration(store: Store) {
+    let written = key(&store, "team").await;
+    store.insert_key(&written).await.unwrap();
+    let before = store.fingerprint().await.unwrap();
+    let edited = store.edit_key::<StoreError>(written.id, |row| {
+        (row.enabled, row.fidelity) = (false, Some(Fidelity::Lenient));
+        Ok(())
+    });
+    let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), ..written.clone() };
+    assert_eq!(edited.await.unwrap(), Some(expected.clone()));
+    assert_eq!(store.key(written.id).await.unwrap(), Some(expected.clone()));
+    assert_ne!(store.fingerprint().await.unwrap(), before);
+
+    assert!(store.edit_key(999, |_| Ok::<_, StoreError>(())).await.unwrap().is_none());
+    let refused = store.edit_key(written.id, |row| {
+        row.name = "other".into();
+        Err(StoreError::Duplicate)
+    });
+    assert!(matches!(refused.await, Err(StoreError::Duplicate)));
+    assert_eq!(store.key(written.id).await.unwrap(), Some(expected));
+}
+
+async fn edits_of_one_key_at_the_same_time_all_count(store: Store) {
+    let written = key(&store, "team").await;
+    store.insert_key(&written).await.unwrap();
+    let more = |letter: char| {
+        store.edit_key::<StoreError>(written.id, move |row| {
+            row.name.push(letter);
+            Ok(())
+        })
+    };
+    let (a, b, c) = tokio::join!(more('a'), more('b'), more('c'));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(store.key(written.id).await.unwrap().unwrap().name.len(), "team".len() + 3);
+}
+
+async fn what_was_found_out_about_a_provider_goes_with_what_it_was(store: Store) {
+    let written = provider(&store, "main").await;
+    store.insert_provider(&written).await.unwrap();
+    let found = json!({"models": {"m": {"größe": 1}}}).as_object().cloned().unwrap();
+    let before = store.fingerprint().await.unwrap();
+    assert!(store.put_capabilities(written.id, written.updated_at, &found, 2000).await.unwrap());
+    let known = store.provider(written.id).await.unwrap().unwrap();
+    assert_eq!((known.capabilities, known.examined_at), (Some(found.clone()), Some(2000)));
+    assert_ne!(store.fingerprint().await.unwrap(), before);
+    let stale = written.updated_at - 1;
+    assert!(!store.put_capabilities(written.id, stale, &found, 3000).await.unwrap(), "it is another by now");
+
+    store.forget_learnt(written.id).await.unwrap();
+    assert_eq!(store.provider(written.id).await.unwrap(), Some(written));
 }
 
 async fn a_setting_is_claimed_once(store: Store) {

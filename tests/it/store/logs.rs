@@ -64,6 +64,9 @@ async fn a_row_is_read_back_as_it_was_written(store: Store) {
         error_code: Some("upstream_error".into()),
         error_message: Some("broke off".into()),
         dropped: Some("seed,logit_bias".into()),
+        approximated: Some("temperature".into()),
+        protocol: Some("openai_chat".into()),
+        upstream_protocol: Some("anthropic".into()),
         key_id: Some(9),
         key_name: Some("team".into()),
         ip_address: Some("127.0.0.1".into()),
@@ -94,7 +97,8 @@ async fn each_filter_finds_its_rows(store: Store) {
     (a.model, a.key_id, a.key_name) = (Some("gpt-x".into()), Some(7), Some("team".into()));
     let mut b = row("req_b", 2000);
     (b.status_code, b.stream, b.error_message) = (502, true, Some("The Provider broke off".into()));
-    let c = by(3, "Main", 3000, 10);
+    let mut c = by(3, "Main", 3000, 10);
+    (c.protocol, c.upstream_protocol) = (Some("anthropic".into()), Some("gemini".into()));
     store.insert_logs(&[a, b, LogRow { request_id: "req_c".into(), ..c }]).await.unwrap();
 
     let none = LogFilter::default;
@@ -110,6 +114,8 @@ async fn each_filter_finds_its_rows(store: Store) {
     assert_eq!(ids(&store, LogFilter { stream: Some(false), ..none() }).await, ["req_c", "req_a"]);
     assert_eq!(ids(&store, LogFilter { text: Some("provider BROKE".into()), ..none() }).await, ["req_b"]);
     assert_eq!(ids(&store, LogFilter { text: Some("main".into()), ..none() }).await, ["req_c"]);
+    assert_eq!(ids(&store, LogFilter { protocol: Some("anthropic".into()), ..none() }).await, ["req_c"]);
+    assert_eq!(ids(&store, LogFilter { upstream_protocol: Some("gemini".into()), ..none() }).await, ["req_c"]);
     let two = LogFilter { stream: Some(false), from: Some(1500), ..none() };
     assert_eq!(ids(&store, two).await, ["req_c"]);
 }

@@ -64,6 +64,8 @@ pub async fn provider(store: &Store, name: &str) -> Provider {
         proxy: None,
         listed_models: None,
         listed_at: None,
+        capabilities: None,
+        examined_at: None,
         created_at: 1000,
         updated_at: 1000,
     }

@@ -107,6 +107,10 @@ impl Dialect {
             let item =
                 json!({"type": "message", "id": "msg_1", "status": "in_progress", "role": "assistant", "content": []});
             frames.push(event(json!({"type": "response.output_item.added", "output_index": 0, "item": item})));
+            let part = json!({"type": "output_text", "text": "", "annotations": []});
+            frames.push(event(json!({
+                "type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0, "part": part,
+            })));
         }
         if self == Self::Anthropic {
             frames.push(event(json!({

@@ -79,12 +79,20 @@ impl Gateway {
 
     /// Runs another command of the same installation beside it, and returns what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
+        let (code, printed) = self.try_run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {printed}");
+        printed
+    }
+
+    /// The same for a command that may fail: its exit code and what it printed. What it complained of is shown if the test
+    /// fails.
+    pub fn try_run(&self, arguments: &[&str]) -> (i32, String) {
         let settings = self.settings.iter().map(|(name, value)| (name, value));
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_llm-orchestrator"));
         let output = command.args(arguments).env_clear().envs(settings).current_dir(self.folder()).output();
         let output = output.expect("the program can be run");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        eprintln!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     // === Requests ===

@@ -1,7 +1,9 @@
 //! What the tests of the whole program stand on: the real binary, scripted upstreams and impolite clients.
 
+pub mod acting;
 pub mod canned;
 pub mod client;
+pub mod environment;
 pub mod gateway;
 pub mod proxy;
 pub mod script;

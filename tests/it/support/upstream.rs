@@ -58,8 +58,12 @@ impl Seen {
     }
 }
 
+/// What an upstream answers, told by what it is asked.
+type Answering = Arc<dyn Fn(&Seen) -> Script + Send + Sync>;
+
 #[derive(Default)]
 struct State {
+    answering: Option<Answering>,
     echo: bool,
     queue: VecDeque<Script>,
     always: Option<Script>,
@@ -121,6 +125,12 @@ impl Upstream {
     /// Answers every request so that no queued script is left for.
     pub fn always(&self, script: Script) -> &Self {
         self.state().always = Some(script);
+        self
+    }
+
+    /// Answers each request as its contents ask for, where no script says otherwise.
+    pub fn answers_by(&self, answering: impl Fn(&Seen) -> Script + Send + Sync + 'static) -> &Self {
+        self.state().answering = Some(Arc::new(answering));
         self
     }
 
@@ -230,25 +240,30 @@ struct Asked {
     body: Vec<u8>,
 }
 
+/// How the pages end on which vendors list what they serve.
+const LISTS: [&str; 4] = ["/models", "/deployments", "/foundation-models", "/inference-profiles"];
+
 fn choose(name: &str, state: &Mutex<State>, asked: &Asked, closed: watch::Receiver<Option<Instant>>) -> Script {
     let mut state = state.lock().expect("no holder panics");
     let is_get = asked.method == "GET";
-    if is_get && asked.path.split('?').next().is_some_and(|path| path.ends_with("/models")) {
+    if is_get && asked.path.split('?').next().is_some_and(|path| LISTS.iter().any(|list| path.ends_with(list))) {
         state.model_lists += 1;
         let gemini = asked.path.starts_with("/v1beta").then(|| state.gemini_models.clone()).flatten();
         return gemini.or_else(|| state.models.clone()).unwrap_or_else(|| Script::error(404, "No such page"));
     }
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-    state.seen.push(Seen {
+    let seen = Seen {
         method: asked.method.clone(),
         path: asked.path.clone(),
         headers: asked.headers.clone(),
         body: asked.body.clone(),
         at: Instant::now(),
         closed,
-    });
+    };
     let script = state.queue.pop_front().or_else(|| state.always.clone());
+    let script = script.or_else(|| state.answering.as_ref().map(|answering| answering(&seen)));
     let script = script.or_else(|| is_get.then(|| Script::error(404, "No such page")));
+    state.seen.push(seen);
     let echo = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
     let text = echo.filter(|_| state.echo).map_or_else(|| format!("Hello from {name}"), str::to_owned);
     script.unwrap_or_else(|| saying(&text, &asked.path, &body))

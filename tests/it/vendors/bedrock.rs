@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::refused;
-use crate::support::{Gateway, Script, Upstream, gateway::question};
+use crate::support::{API_KEY, Gateway, Request, Script, Upstream, gateway::question};
 
 const CLAUDE: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
 const NOVA: &str = "amazon.nova-lite-v1:0";
@@ -180,4 +180,33 @@ async fn models_and_profiles_are_listed_and_who_may_not_list_is_well_all_the_sam
     b.lists_by(Script::json(403, &json!({"message": why})));
     gateway.provider("b", "bedrock", &b, json!({"api_key": KEYS})).await;
     assert_eq!(gateway.health_of("b").await["is_healthy"], true);
+}
+
+#[tokio::test]
+async fn a_client_of_anthropics_gets_the_events_that_are_wrapped_byte_for_byte() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    let events = [
+        json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 3}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "later", "text": ""}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}}),
+        json!({"type": "message_stop"}),
+    ];
+    let wrap = |event: &Value| message("event", "chunk", &json!({"bytes": BASE64_STANDARD.encode(event.to_string())}));
+    a.next(stream(&events.iter().map(wrap).collect::<Vec<_>>()));
+    let body = json!({
+        "model": CLAUDE, "max_tokens": 5, "stream": true, "later": {"kept": 1.0},
+        "messages": [{"role": "user", "content": "Hi"}],
+    });
+    let request = Request::post("/v1/messages", &body).header("x-api-key", API_KEY);
+    let betas = "claude-code-20250219,context-1m-2025-08-07";
+    let reply = gateway.send(request.header("anthropic-version", "2023-06-01").header("anthropic-beta", betas)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let expected = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+    assert_eq!(reply.text(), events.iter().map(expected).collect::<String>());
+    let seen = a.last();
+    assert!(seen.path.ends_with("/invoke-with-response-stream"), "{}", seen.path);
+    assert_eq!((seen.header("anthropic-beta"), seen.json()["later"].clone()), (None, json!({"kept": 1.0})));
+    assert_eq!(seen.json()["anthropic_beta"], json!(["context-1m-2025-08-07"]));
 }

@@ -96,7 +96,7 @@ async fn a_key_alone_implies_its_project() {
 #[tokio::test]
 async fn without_a_key_the_machine_vouches() {
     let metadata = Upstream::start("metadata").await;
-    metadata.lists_by(grant("ya29.machine"));
+    metadata.always(grant("ya29.machine"));
     let host = metadata.url().replace("http://", "");
     for (environment, options) in
         [("nowhere.invalid", json!({"project": "p", "metadata_host": host})), (&*host, json!({"project": "p"}))]

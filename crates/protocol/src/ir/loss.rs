@@ -14,15 +14,60 @@ pub enum LossKind {
     Dropped,
     /// Said in a weaker or nearby form.
     Approximated,
-    /// Leaving it out would change what the answer means, so the request must not be sent. Holds the reason.
+    /// Left out, which changes what the answer means: sent only for clients that said that they do not mind. Holds the
+    /// reason.
     Refused(String),
+    /// Part of the conversation itself, or a reference to what another provider keeps: without it there is no request to be
+    /// sent, whatever the client minds. Holds the reason.
+    Impossible(String),
 }
+
+impl LossKind {
+    /// The refusal of what stands at `path`: [`LossKind::Impossible`] for the conversation and for what is kept elsewhere.
+    pub fn refusal(path: &str, why: impl Into<String>) -> Self {
+        let root = path.split(['.', '[']).next().unwrap_or_default();
+        if ESSENTIAL.contains(&root) { Self::Impossible(why.into()) } else { Self::Refused(why.into()) }
+    }
+
+    /// The reason, if this is a refusal of any kind.
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(why) | Self::Impossible(why) => Some(why),
+            Self::Dropped | Self::Approximated => None,
+        }
+    }
+}
+
+/// Fields of all protocols that hold the conversation, or name what a provider keeps of it.
+const ESSENTIAL: [&str; 14] = [
+    "messages",
+    "input",
+    "contents",
+    "system",
+    "instructions",
+    "systemInstruction",
+    "system_instruction",
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "background",
+    "container",
+    "cachedContent",
+    "cached_content",
+];
 
 /// So many losses are told apart, and so much of a path is told: a request can hold any number of unknown fields.
 const MOST: usize = 64;
 const LONGEST_PATH: usize = 100;
 
-/// The losses of one translation, in the order met, each path once. Past a limit only a first refusal still counts.
+/// So long is a list of paths at most, in bytes: a header among others, and a column of the log.
+const LONGEST_LIST: usize = 1900;
+
+/// Stands at the end of a list that was cut.
+const MORE: &str = "...";
+
+/// The losses of one translation, in the order met, each path once. Past a limit only a first refusal of each kind still
+/// counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses(Vec<Loss>);
 
@@ -35,14 +80,27 @@ impl Losses {
         self.note(Loss { path: path.into(), kind: LossKind::Approximated });
     }
 
+    /// What must not be left out without the client's word; [`LossKind::refusal`] says how grave it is.
     pub fn refused(&mut self, path: impl Into<String>, why: impl Into<String>) {
-        self.note(Loss { path: path.into(), kind: LossKind::Refused(why.into()) });
+        let path = path.into();
+        let kind = LossKind::refusal(&path, why);
+        self.note(Loss { path, kind });
     }
 
-    /// Adds a loss unless its path is named already.
+    /// Adds a loss. Of two at one path the graver counts.
     pub fn note(&mut self, loss: Loss) {
-        let forbids = matches!(loss.kind, LossKind::Refused(_)) && self.refusals().next().is_none();
-        if (self.0.len() < MOST || forbids) && !self.0.iter().any(|known| known.path == loss.path) {
+        if let Some(known) = self.0.iter_mut().find(|known| known.path == loss.path) {
+            if loss.kind.reason().is_some() && known.kind.reason().is_none() {
+                known.kind = loss.kind;
+            }
+            return;
+        }
+        let forbids = match loss.kind {
+            LossKind::Refused(_) => self.refusals().next().is_none(),
+            LossKind::Impossible(_) => self.impossible().next().is_none(),
+            LossKind::Dropped | LossKind::Approximated => false,
+        };
+        if self.0.len() < MOST || forbids {
             self.0.push(loss);
         }
     }
@@ -51,23 +109,64 @@ impl Losses {
         self.0.iter()
     }
 
-    /// Those that forbid sending, with their reasons.
+    /// What changes the answer's meaning or makes one impossible, with the reasons.
     pub fn refusals(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|loss| match &loss.kind {
-            LossKind::Refused(why) => Some((loss.path.as_str(), why.as_str())),
-            LossKind::Dropped | LossKind::Approximated => None,
-        })
+        self.0.iter().filter_map(|loss| Some((loss.path.as_str(), loss.kind.reason()?)))
+    }
+
+    /// What no request can do without, with the reasons.
+    pub fn impossible(&self) -> impl Iterator<Item = (&str, &str)> {
+        let gravest = self.0.iter().filter(|loss| matches!(loss.kind, LossKind::Impossible(_)));
+        gravest.filter_map(|loss| Some((loss.path.as_str(), loss.kind.reason()?)))
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The paths, comma-separated: the value of the `X-Orchestrator-Dropped` header.
+    /// All paths, comma-separated, fit for a header: whatever else than visible ASCII a path holds is percent-encoded.
     pub fn paths(&self) -> String {
-        let short = |loss: &Loss| loss.path.chars().take(LONGEST_PATH).collect();
-        self.0.iter().map(short).collect::<Vec<String>>().join(",")
+        list(self.0.iter())
     }
+
+    /// The paths of what was left out: the value of the `X-Orchestrator-Dropped` header.
+    pub fn left_out(&self) -> String {
+        list(self.0.iter().filter(|loss| loss.kind != LossKind::Approximated))
+    }
+
+    /// The paths of what was said in a nearby form: the value of the `X-Orchestrator-Approximated` header.
+    pub fn approximations(&self) -> String {
+        list(self.0.iter().filter(|loss| loss.kind == LossKind::Approximated))
+    }
+}
+
+fn list<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
+    let mut list = String::new();
+    for loss in losses {
+        let path = written(&loss.path);
+        if list.len() + path.len() + 2 * MORE.len() > LONGEST_LIST {
+            list.push_str(if list.is_empty() { MORE } else { ",..." });
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(&path);
+    }
+    list
+}
+
+/// A path's beginning, with what would end it or could not stand in a header percent-encoded.
+fn written(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.chars().take(LONGEST_PATH).collect::<String>().bytes() {
+        match byte {
+            b',' | b'%' => text.push_str(&format!("%{byte:02X}")),
+            visible if visible.is_ascii_graphic() => text.push(char::from(visible)),
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -80,7 +179,50 @@ mod tests {
         (0..100_000).for_each(|number| losses.dropped(format!("{number}{}", "x".repeat(200))));
         losses.refused("n", "one answer only");
         losses.refused("m", "not told any more");
-        assert_eq!(losses.refusals().collect::<Vec<_>>(), [("n", "one answer only")]);
-        assert!(losses.paths().len() <= (MOST + 1) * (LONGEST_PATH + 1));
+        losses.refused("messages[0]", "cannot be shown");
+        assert_eq!(
+            losses.refusals().collect::<Vec<_>>(),
+            [("n", "one answer only"), ("messages[0]", "cannot be shown")]
+        );
+        assert!(losses.paths().len() <= LONGEST_LIST, "{}", losses.paths().len());
+        assert!(losses.paths().ends_with(",..."));
+    }
+
+    #[test]
+    fn a_list_tells_what_was_left_out_from_what_was_said_otherwise() {
+        let mut losses = Losses::default();
+        losses.dropped("seed");
+        losses.approximated("tools[0].function.parameters");
+        losses.refused("n", "one answer only");
+        assert_eq!(losses.left_out(), "seed,n");
+        assert_eq!(losses.approximations(), "tools[0].function.parameters");
+    }
+
+    #[test]
+    fn odd_characters_of_a_path_are_escaped_so_that_a_header_can_hold_it() {
+        let mut losses = Losses::default();
+        losses.dropped("a,b\r\nX-Evil: 1");
+        losses.dropped("é%");
+        assert_eq!(losses.paths(), "a%2Cb%0D%0AX-Evil:%201,%C3%A9%25");
+    }
+
+    #[test]
+    fn the_conversation_and_what_is_kept_elsewhere_cannot_be_left_out() {
+        let mut losses = Losses::default();
+        for path in ["n", "tools[1]", "messages[2].content[0]", "previous_response_id", "input[3].file_id"] {
+            losses.refused(path, "why");
+        }
+        let impossible: Vec<_> = losses.impossible().map(|(path, _)| path).collect();
+        assert_eq!(impossible, ["messages[2].content[0]", "previous_response_id", "input[3].file_id"]);
+        assert_eq!(losses.refusals().count(), 5);
+    }
+
+    #[test]
+    fn of_two_losses_at_one_path_the_graver_counts() {
+        let mut losses = Losses::default();
+        losses.approximated("messages");
+        losses.refused("messages", "nothing is left");
+        losses.dropped("messages");
+        assert_eq!(losses.impossible().collect::<Vec<_>>(), [("messages", "nothing is left")]);
     }
 }

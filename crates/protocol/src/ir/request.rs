@@ -84,7 +84,7 @@ impl Hint {
 impl From<&Unmapped> for Loss {
     fn from(field: &Unmapped) -> Self {
         let kind = match field.refusal {
-            Some(why) => LossKind::Refused(why.into()),
+            Some(why) => LossKind::refusal(&field.path, why),
             None => LossKind::Dropped,
         };
         Self { path: field.path.clone(), kind }

@@ -205,12 +205,11 @@ fn a_request_that_is_read_and_written_again_says_the_same() {
     const IN_WORDS: [&str; 5] = ["search_result", "tool_reference", "compaction", "\"system\"", "x-anthropic-billing"];
     let models = Models::builtin();
     let fixtures = recorded("anthropic");
-    let requests = fixtures.iter().filter(|fixture| {
-        let text = fixture.request.to_string();
-        fixture.status == 200
-            && !IN_WORDS.iter().any(|word| fixture.request["messages"].to_string().contains(word))
-            && !text.is_empty()
-    });
+    let alike = |fixture: &&Fixture| {
+        let messages = fixture.request["messages"].to_string();
+        fixture.status == 200 && !IN_WORDS.iter().any(|word| messages.contains(word))
+    };
+    let requests = fixtures.iter().filter(alike);
     check_all("requests", requests, |fixture| {
         let request = Anthropic.decode_request(fixture.request.to_string().as_bytes()).unwrap();
         let model = fixture.request["model"].as_str().unwrap();
@@ -225,10 +224,9 @@ fn a_request_that_is_read_and_written_again_says_the_same() {
         for key in ["system", "tool_choice", "stop_sequences", "metadata", "max_tokens"] {
             let (before, after) = (&fixture.request[key], &body[key]);
             let same = before == after || listed(before) == listed(after) && !listed(after).is_empty();
-            if !same
-                && !(key == "max_tokens" && losses.paths().contains("max_tokens"))
-                && !before.to_string().contains("cache_control")
-            {
+            let lowered = key == "max_tokens" && losses.paths().contains("max_tokens");
+            let cached = before.to_string().contains("cache_control");
+            if !(same || lowered || cached) {
                 wrong.push(format!("{key}: {before} became {after}"));
             }
         }
@@ -238,40 +236,25 @@ fn a_request_that_is_read_and_written_again_says_the_same() {
 
 #[test]
 fn an_estimate_is_near_what_providers_count() {
-    let mut seen = 0;
-    for (wire, upstream, inbound) in
-        [("anthropic", &Anthropic as &dyn Outbound, &Anthropic as &dyn Inbound), ("chat", &OpenAiChat, &OpenAiChat)]
-    {
-        for fixture in recorded(wire).iter().filter(|fixture| fixture.status == 200) {
+    // Only text can be estimated, and only where the prompt that a provider adds of its own is little of it.
+    const OTHER: [&str; 8] =
+        ["\"image", "\"document\"", "\"file\"", "audio", "\"tools\"", "json_schema", "context_management", "thinking"];
+    let protocols: [(&str, &dyn Outbound, &dyn Inbound); 2] =
+        [("anthropic", &Anthropic, &Anthropic), ("chat", &OpenAiChat, &OpenAiChat)];
+    for (wire, upstream, inbound) in protocols {
+        let fixtures = recorded(wire);
+        let whole = |fixture: &&Fixture| fixture.status == 200 && !fixture.id.starts_with("doc-");
+        check_all(&format!("estimates of {wire}"), fixtures.iter().filter(whole), |fixture| {
             let request = fixture.request.to_string();
-            // Only text can be estimated; and tools of a provider's own bring a prompt of their own.
-            let other = [
-                "\"image",
-                "\"document\"",
-                "\"file\"",
-                "audio",
-                "\"tools\"",
-                "json_schema",
-                "search",
-                "context_management",
-                "thinking",
-            ];
-            if other.iter().any(|word| request.contains(word)) {
-                continue;
-            }
-            let (Ok(request), Ok(response)) = (inbound.decode_request(request.as_bytes()), fixture.answer(upstream))
-            else {
-                continue;
-            };
-            let (Some(usage), estimate) = (response.usage, estimate::tokens(&request)) else { continue };
-            if usage.input >= 60 && usage.cache_read == 0 {
-                seen += 1;
-                let ratio = estimate as f64 / usage.input as f64;
-                assert!((0.3..3.0).contains(&ratio), "{}: {estimate} for {}", fixture.id, usage.input);
-            }
-        }
+            let read = inbound.decode_request(request.as_bytes());
+            let (Ok(read), Ok(response)) = (read, fixture.answer(upstream)) else { return Vec::new() };
+            let (Some(usage), estimate) = (response.usage, estimate::tokens(&read)) else { return Vec::new() };
+            let ratio = estimate as f64 / usage.input as f64;
+            let telling = usage.input >= 100 && !OTHER.iter().any(|word| request.contains(word));
+            let far = telling && !(0.5..2.0).contains(&ratio);
+            if far { vec![format!("{estimate} for {}", usage.input)] } else { Vec::new() }
+        });
     }
-    println!("estimates: {seen}");
 }
 
 /// Any answer that a decoder might tell.
@@ -297,12 +280,11 @@ fn answer() -> impl Strategy<Value = Vec<Event>> {
         _ => Delta::Citation(Citation { url: Some(text), ..Citation::default() }),
     });
     let block = (kind, prop::collection::vec(delta, 0..4)).prop_map(|(block, deltas)| {
-        let fits = |delta: &Delta| match (&block, delta) {
-            (Block::Text | Block::Reasoning | Block::Refusal, Delta::Text(_)) => true,
-            (Block::Text | Block::Reasoning | Block::ToolCall { .. }, Delta::Signature(_)) => true,
-            (Block::ToolCall { .. }, Delta::Arguments(_)) => true,
-            (Block::Text, Delta::Citation(_)) => true,
-            _ => false,
+        let fits = |delta: &Delta| match delta {
+            Delta::Text(_) => matches!(block, Block::Text | Block::Reasoning | Block::Refusal),
+            Delta::Signature(_) => matches!(block, Block::Text | Block::Reasoning | Block::ToolCall { .. }),
+            Delta::Arguments(_) => matches!(block, Block::ToolCall { .. }),
+            Delta::Citation(_) | Delta::Logprobs(_) => matches!(block, Block::Text),
         };
         let deltas: Vec<_> = deltas.into_iter().filter(fits).map(Event::Delta).collect();
         [Event::Open(block)].into_iter().chain(deltas).chain([Event::Close]).collect::<Vec<_>>()

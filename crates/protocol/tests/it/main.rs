@@ -18,6 +18,8 @@ mod openai_chat;
 #[cfg(test)]
 mod openai_responses;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod responses_client;
 #[cfg(test)]
 mod responses_grammar;

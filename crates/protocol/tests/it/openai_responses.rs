@@ -1,7 +1,7 @@
 //! OpenAI's Responses protocol against recorded traffic of everybody who speaks it.
 
 use llm_protocol::{
-    Outbound,
+    Envelope, Inbound, Outbound, Served,
     ir::{ErrorKind, Event, FinishReason, Part, Response, ToolCall},
     openai_responses::OpenAiResponses,
 };
@@ -234,5 +234,65 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), status in 100u16..600) {
         check_garbage(&OpenAiResponses, status, &bytes);
+    }
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        request_id: "req_1".to_owned(),
+        created: 7,
+        model: "asked".to_owned(),
+        include_usage: true,
+        legacy_functions: false,
+        array: false,
+    }
+}
+
+/// What a client of this protocol is told of an answer, whole or streamed, read again.
+fn retold(fixture: &Fixture) -> Option<(Response, Response)> {
+    let served = Served { provider: "p".to_owned(), latency_ms: 12 };
+    let asked = OpenAiResponses.decode_request(fixture.request.to_string().as_bytes()).unwrap_or_default();
+    if !fixture.stream {
+        let before = OpenAiResponses.decode_response(&fixture.body).ok()?;
+        let body = OpenAiResponses.encode_response(&asked, &before, &envelope(), &served);
+        return Some((before, OpenAiResponses.decode_response(&body).unwrap()));
+    }
+    let (said, Ok(())) = events(&OpenAiResponses, &fixture.body, WHOLE) else { return None };
+    let mut encoder = OpenAiResponses.encoder(&asked, envelope());
+    let mut out = Vec::new();
+    said.iter().for_each(|event| encoder.push(event, &mut out));
+    encoder.end(&served, &mut out);
+    let (back, ended) = events(&OpenAiResponses, &out, WHOLE);
+    assert_eq!(ended, Ok(()), "{}", fixture.id);
+    Some((Response::fold(&said), Response::fold(&back)))
+}
+
+/// The parts, with texts side by side as one.
+fn joined(response: Response) -> Vec<Part> {
+    let mut joined: Vec<Part> = Vec::new();
+    for part in parts(response) {
+        match (joined.last_mut(), part) {
+            (Some(Part::Text(before)), Part::Text(more)) => before.text.push_str(&more.text),
+            (_, part) => joined.push(part),
+        }
+    }
+    joined
+}
+
+#[test]
+fn an_answer_that_is_written_and_read_again_says_the_same() {
+    for fixture in recorded("responses").iter().filter(|fixture| fixture.status == 200) {
+        let Some((before, after)) = retold(fixture) else { continue };
+        let kept = |response: &Response| {
+            let output = &response.outputs[0];
+            // Clients are owed every count.
+            let usage =
+                response.usage.map(|usage| (usage.input, usage.output, usage.cache_read, usage.reasoning.unwrap_or(0)));
+            (usage, output.reason(), output.citations.clone(), output.logprobs.clone())
+        };
+        if before.outputs[0].reason() != FinishReason::Pause {
+            assert_eq!(kept(&before), kept(&after), "{}", fixture.id);
+        }
+        assert_eq!(joined(before), joined(after), "{}", fixture.id);
     }
 }

@@ -68,10 +68,10 @@ struct Start<'a> {
     usage: Counts,
 }
 
-/// Any message of the stream; its type is the event's name, too.
+/// One event of the stream; its type is its name, too.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Message<'a> {
+enum Line<'a> {
     MessageStart { message: Start<'a> },
     Ping,
     ContentBlockStart { index: usize, content_block: Block<'a> },
@@ -82,13 +82,18 @@ enum Message<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Piece<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
-    CitationsDelta { citation: Json },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
+    #[serde(rename = "citations_delta")]
+    Citations { citation: Json },
 }
 
 #[derive(Serialize)]
@@ -97,7 +102,7 @@ struct End<'a> {
     stop_sequence: Option<&'a str>,
 }
 
-impl Message<'_> {
+impl Line<'_> {
     fn name(&self) -> &'static str {
         match self {
             Self::MessageStart { .. } => "message_start",
@@ -145,21 +150,21 @@ impl Encoder {
             stop_sequence: (),
             usage: Counts::from(&usage),
         };
-        Message::MessageStart { message }.write(out);
-        Message::Ping.write(out);
+        Line::MessageStart { message }.write(out);
+        Line::Ping.write(out);
     }
 
     /// Begins a block of the client's.
     fn write_start(&self, content_block: Block<'_>, out: &mut Vec<u8>) {
-        Message::ContentBlockStart { index: self.index, content_block }.write(out);
+        Line::ContentBlockStart { index: self.index, content_block }.write(out);
     }
 
     fn write_piece(&self, delta: Piece<'_>, out: &mut Vec<u8>) {
-        Message::ContentBlockDelta { index: self.index, delta }.write(out);
+        Line::ContentBlockDelta { index: self.index, delta }.write(out);
     }
 
     fn write_stop(&mut self, out: &mut Vec<u8>) {
-        Message::ContentBlockStop { index: self.index }.write(out);
+        Line::ContentBlockStop { index: self.index }.write(out);
         self.index += 1;
     }
 
@@ -193,7 +198,7 @@ impl Encoder {
             ir::Block::Media { mime, .. } => {
                 let note = instead_of_media(mime);
                 self.write_start(Block::text(""), out);
-                self.write_piece(Piece::TextDelta { text: &note }, out);
+                self.write_piece(Piece::Text { text: &note }, out);
                 self.write_stop(out);
                 Open::Nothing
             }
@@ -207,11 +212,11 @@ impl Encoder {
             Delta::Text(text) => match &self.open {
                 Open::Text { .. } => {
                     self.begin_text(out);
-                    self.write_piece(Piece::TextDelta { text }, out);
+                    self.write_piece(Piece::Text { text }, out);
                 }
                 Open::Reasoning { .. } => {
                     self.begin_thinking(out);
-                    self.write_piece(Piece::ThinkingDelta { thinking: text }, out);
+                    self.write_piece(Piece::Thinking { thinking: text }, out);
                 }
                 Open::Nothing | Open::Call { .. } => {}
             },
@@ -220,7 +225,7 @@ impl Encoder {
             Delta::Citation(source) => {
                 if let (Open::Text { .. }, Some(citation)) = (&self.open, citation(source)) {
                     self.begin_text(out);
-                    self.write_piece(Piece::CitationsDelta { citation }, out);
+                    self.write_piece(Piece::Citations { citation }, out);
                 }
             }
             Delta::Logprobs(_) => {}
@@ -256,7 +261,7 @@ impl Encoder {
             Open::Call { free: Some(free), .. } => free.push_str(text),
             Open::Call { .. } if !text.is_empty() => {
                 self.begin_call(out);
-                self.write_piece(Piece::InputJsonDelta { partial_json: text }, out);
+                self.write_piece(Piece::InputJson { partial_json: text }, out);
             }
             _ => {}
         }
@@ -295,14 +300,14 @@ impl Encoder {
             Open::Reasoning { written, signature } => {
                 if written {
                     let signature = proof(signature.as_ref(), false);
-                    self.write_piece(Piece::SignatureDelta { signature: &signature }, out);
+                    self.write_piece(Piece::Signature { signature: &signature }, out);
                     self.write_stop(out);
                 }
             }
             Open::Call { id, late, free, .. } => {
                 if let Some(text) = free {
                     let json = Json::object([("input", Json::from(text))]).to_string();
-                    self.write_piece(Piece::InputJsonDelta { partial_json: &json }, out);
+                    self.write_piece(Piece::InputJson { partial_json: &json }, out);
                 }
                 self.write_stop(out);
                 if let Some(signature) = late {
@@ -336,8 +341,8 @@ impl StreamEncoder for Encoder {
             stop_sequence: finish.and_then(|finish| finish.stop_sequence.as_deref()),
         };
         let usage = self.usage.unwrap_or(Usage { input: self.estimated_input, ..Usage::default() });
-        Message::MessageDelta { delta, usage: Counts::from(&usage) }.write(out);
-        Message::MessageStop.write(out);
+        Line::MessageDelta { delta, usage: Counts::from(&usage) }.write(out);
+        Line::MessageStop.write(out);
     }
 
     fn fail(&mut self, error: &ApiError, context: &ErrorContext, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::request::THREAD;
 use crate::{
     ErrorContext, ProtocolId,
     ir::{ApiError, ErrorKind},
@@ -44,17 +45,21 @@ pub fn encode_error(error: &ApiError, context: &ErrorContext) -> Vec<u8> {
 }
 
 fn own(error: &ApiError, context: &ErrorContext) -> Vec<u8> {
-    let details = Details {
-        error_code: error.code.as_deref().unwrap_or(error.kind.code()),
-        param: error.param.as_deref(),
-        reason: error.reason,
-    };
+    let details = Details { error_code: code(error), param: error.param.as_deref(), reason: error.reason };
     let body = Body {
         kind: "error",
         error: Error { kind: kind(error.kind), message: message(error), details },
         request_id: &context.request_id,
     };
     serde_json::to_vec(&body).expect("strings and options always serialise")
+}
+
+/// The SDKs' message threads send the whole conversation again when they are told that nobody keeps it.
+fn code(error: &ApiError) -> &str {
+    match error.param.as_deref() {
+        Some(THREAD) => "thread_not_found",
+        _ => error.code.as_deref().unwrap_or(error.kind.code()),
+    }
 }
 
 fn message(error: &ApiError) -> String {
@@ -108,6 +113,12 @@ mod tests {
             encoded(&error),
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"no","details":{"error_code":"invalid_request","param":"max_tokens"}},"request_id":"req_1"}"#
         );
+    }
+
+    #[test]
+    fn a_thread_that_nobody_keeps_is_told_in_the_word_that_makes_sdks_send_it_whole() {
+        let error = ApiError { param: Some("thread".into()), ..ApiError::new(ErrorKind::InvalidRequest, "no") };
+        assert!(encoded(&error).contains(r#""error_code":"thread_not_found""#));
     }
 
     #[test]

@@ -77,6 +77,9 @@ fn user(metadata: Option<Json>, request: &mut Request) -> Result<(), Malformed> 
     Ok(())
 }
 
+/// Has the provider keep the conversation. Only the one that did can go on with what it keeps.
+pub const THREAD: &str = "thread";
+
 /// Fields that are read above, or that this gateway keeps for itself.
 const SPOKEN_FOR: &[&str] = &[
     "model",
@@ -110,6 +113,11 @@ fn rest(members: &Members<'_>, rest: &mut Vec<Unmapped>) {
             ("service_tier", Json::String(tier)) if tier == "standard_only" => rest.push(Unmapped {
                 path: key.to_owned(),
                 hint: Some((Hint::ServiceTier, Json::from("default"))),
+                ..Unmapped::default()
+            }),
+            (THREAD, thread) if thread.get("previous_message_id").is_some() => rest.push(Unmapped {
+                path: key.to_owned(),
+                refusal: Some("the conversation is kept elsewhere; it must be sent whole"),
                 ..Unmapped::default()
             }),
             (_, Json::Array(items)) if items.is_empty() => {}

@@ -356,6 +356,16 @@ fn fields_that_nobody_knows_are_no_mistake_but_told() {
 }
 
 #[test]
+fn a_conversation_that_another_provider_keeps_cannot_go_on_here() {
+    let refused = |thread: Value| {
+        let request = with(json!({"thread": thread})).unwrap();
+        request.rest.iter().any(|field| field.path == "thread" && field.refusal.is_some())
+    };
+    assert!(refused(json!({"type": "continue", "previous_message_id": "msg_1"})));
+    assert!(!refused(json!({"type": "create"})));
+}
+
+#[test]
 fn a_mistake_is_told_with_its_path() {
     for (messages, param) in [
         (json!([{"role": "user"}]), "messages[0].content"),

@@ -33,8 +33,11 @@ fn candidates(request: &Request, losses: &mut Losses) -> Option<u32> {
     let asked = request.candidates.filter(|count| *count > 1)?;
     if request.stream {
         losses.refused("n", "`n` above 1 cannot be streamed from Gemini");
-    } else if asked > MAX_CANDIDATES {
+        return None;
+    }
+    if asked > MAX_CANDIDATES {
         losses.refused("n", format!("`n` must be at most {MAX_CANDIDATES} for Gemini"));
+        return None;
     }
     Some(asked)
 }

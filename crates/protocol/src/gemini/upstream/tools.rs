@@ -43,10 +43,11 @@ pub fn tools<'a>(
         losses.approximated(WEB_SEARCH);
         tools.push(Tool::GoogleSearch(Empty {}));
     }
-    let beside = !tools.is_empty() && !functions.is_empty();
-    if beside && !rules.hosted_tools_with_functions {
+    if !tools.is_empty() && !functions.is_empty() && !rules.hosted_tools_with_functions {
         losses.refused("tools", "this model takes functions or provider-run tools, not both");
+        tools.clear();
     }
+    let beside = !tools.is_empty() && !functions.is_empty();
     let config = calling(request, rules, &mut functions, losses);
     if !functions.is_empty() {
         tools.insert(0, Tool::FunctionDeclarations(functions));

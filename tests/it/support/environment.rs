@@ -1,4 +1,4 @@
-//! What a script needs installed: made once below `target/sdk`, and made anew when what is asked for changes.
+//! What SDKs and agents need installed: made once below `target/sdk`, and made anew when what is asked for changes.
 
 use std::{
     fs::{self, File},
@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A script that takes longer hangs.
-const LONGEST_RUN: Duration = Duration::from_secs(120);
+/// What takes longer hangs.
+const LONGEST_RUN: Duration = Duration::from_secs(180);
 
 /// A way to run scripts, and what must be installed for it.
 pub struct Needs {
@@ -34,6 +34,14 @@ pub const PYTHON_OTHERS: Needs = Needs {
     install: "python3 -m venv venv && venv/bin/pip install --quiet anthropic==2.12.0 google-genai==3.4.0",
 };
 
+/// A framework on top of the three vendors' SDKs.
+pub const PYTHON_LANGCHAIN: Needs = Needs {
+    name: "python-langchain",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet langchain==1.4.7 langchain-openai==1.7.3 \
+              langchain-anthropic==1.7.7 langchain-google-genai==3.2.0",
+};
+
 /// The last SDK before its interface was made anew, which many programs still use.
 pub const PYTHON_LEGACY: Needs = Needs {
     name: "python-legacy",
@@ -47,7 +55,41 @@ pub const NODE: Needs = Needs {
     install: "npm install --silent --no-audit --no-fund --prefix . openai@7.57.0 && test -d node_modules/openai",
 };
 
+/// Those of the other two protocols; the last of Google's that runs on Node 20.
+pub const NODE_OTHERS: Needs = Needs {
+    name: "node-others",
+    program: "node",
+    install: "npm install --silent --no-audit --no-fund --prefix . @anthropic-ai/sdk@1.12.0 @google/genai@2.32.0",
+};
+
+/// A framework that brings clients of its own; the last one that runs on Node 20.
+pub const NODE_VERCEL: Needs = Needs {
+    name: "node-vercel",
+    program: "node",
+    install: "npm install --silent --no-audit --no-fund --prefix . ai@6.0.326 @ai-sdk/openai@3.0.141 \
+              @ai-sdk/anthropic@3.0.138 @ai-sdk/google@3.0.141 zod@4.6.7",
+};
+
 pub const SYSTEM: Needs = Needs { name: "system", program: "bash", install: "curl --version && jq --version" };
+
+/// Coding agents, as their own documentation has them installed.
+pub const CLAUDE_CODE: Needs = Needs {
+    name: "claude-code",
+    program: "node_modules/.bin/claude",
+    install: "npm install --silent --no-audit --no-fund --prefix . @anthropic-ai/claude-code@2.1.330",
+};
+
+pub const CODEX: Needs = Needs {
+    name: "codex",
+    program: "node_modules/.bin/codex",
+    install: "npm install --silent --no-audit --no-fund --prefix . @openai/codex@0.169.0",
+};
+
+pub const GEMINI_CLI: Needs = Needs {
+    name: "gemini-cli",
+    program: "node_modules/.bin/gemini",
+    install: "npm install --silent --no-audit --no-fund --prefix . @google/gemini-cli@0.61.0",
+};
 
 /// An installed way to run scripts.
 pub struct Environment {
@@ -72,7 +114,7 @@ impl Environment {
         }
     }
 
-    /// Runs a script of this folder and fails the test unless it succeeds.
+    /// Runs a script of `tests/it/sdk` and fails the test unless it succeeds.
     pub async fn run(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk").join(script);
         let source = source.canonicalize().expect("the script is part of the repository");
@@ -81,12 +123,14 @@ impl Environment {
         let own = self.folder.join(self.program);
         let mut command = Command::new(if own.exists() { own } else { self.program.into() });
         command.arg(&path).args(arguments).envs(settings.iter().copied()).env("PYTHONUNBUFFERED", "1");
-        for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            command.env_remove(proxy);
-        }
-        let (status, said) = tokio::task::spawn_blocking(|| run(command)).await.expect("running does not panic");
-        assert!(status.is_some_and(|status| status.success()), "{script} {arguments:?}: {status:?}\n{said}");
-        println!("{script} {arguments:?}\n{said}");
+        succeed(command, &format!("{script} {arguments:?}")).await;
+    }
+
+    /// Runs the program itself in `folder`, which is its home too, and returns what it said. Fails the test unless it succeeds.
+    pub async fn execute(&self, arguments: &[&str], settings: &[(&str, &str)], folder: &Path) -> String {
+        let mut command = Command::new(self.folder.join(self.program));
+        command.args(arguments).current_dir(folder).env("HOME", folder).envs(settings.iter().copied());
+        succeed(command, &format!("{} {arguments:?}", self.program)).await
     }
 
     fn beside_packages(&self, source: &Path) -> PathBuf {
@@ -95,6 +139,16 @@ impl Environment {
         fs::copy(source, &copy).expect("the environment's folder can be written");
         copy
     }
+}
+
+async fn succeed(mut command: Command, what: &str) -> String {
+    for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    let (status, said) = tokio::task::spawn_blocking(|| run(command)).await.expect("running does not panic");
+    assert!(status.is_some_and(|status| status.success()), "{what}: {status:?}\n{said}");
+    println!("{what}\n{said}");
+    said
 }
 
 /// Runs a program to its end and returns what it said; without a status if it had to be killed.

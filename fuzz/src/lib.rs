@@ -1,0 +1,201 @@
+//! What every fuzz target does: it takes any bytes, sends them through every protocol there is, and says what must hold.
+
+use bytes::Bytes;
+use llm_protocol::{
+    Envelope, ErrorContext, INBOUND, Inbound, OUTBOUND, Outbound, Served, Target,
+    ir::{ApiError, Event, Grammar, Losses, Request, Response},
+    models::Models,
+    splice::Members,
+    sse::{Frame, Framer},
+};
+
+/// Model names, one of each family whose rules differ, so that the first byte of an input chooses one.
+const MODELS: [&str; 8] = [
+    "gpt-4o",
+    "gpt-5.1",
+    "claude-sonnet-4-5",
+    "claude-opus-5",
+    "gemini-2.5-pro",
+    "gemini-3-pro",
+    "mistral-large",
+    "anything",
+];
+
+/// Events of a stream are at most so long.
+const LONGEST_EVENT: usize = 1 << 20;
+
+fn envelope(choice: u8) -> Envelope {
+    Envelope {
+        request_id: "req_1".into(),
+        created: 7,
+        model: "asked".into(),
+        include_usage: choice & 1 != 0,
+        legacy_functions: choice & 2 != 0,
+        array: choice & 4 != 0,
+    }
+}
+
+fn served() -> Served {
+    Served { provider: "fuzz".into(), latency_ms: 1 }
+}
+
+fn context() -> ErrorContext {
+    ErrorContext { request_id: "req_1".into(), timestamp: "1970-01-01T00:00:00Z".into() }
+}
+
+fn must_be_json(body: &[u8], what: &str) {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        panic!("{what} is no JSON: {error}: {}", String::from_utf8_lossy(body));
+    }
+}
+
+/// A body from a client: read in every protocol, and what could be read is written in every other.
+pub fn request(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let model = MODELS[usize::from(*choice) % MODELS.len()];
+    let models = Models::builtin();
+    let Ok(members) = Members::read(body) else { return };
+    for inbound in INBOUND {
+        inbound.needs(&members);
+        if inbound.validate(&members).is_err() {
+            continue;
+        }
+        let request = inbound.decode_request(body);
+        for outbound in OUTBOUND {
+            let rules = models.rules(outbound.id(), "", model);
+            let target = Target { model, rules: &rules };
+            must_be_json(&members.edit(&outbound.adapt_request(&members, target)), "an adapted request");
+            if let Ok(request) = &request {
+                let mut losses = Losses::default();
+                must_be_json(&outbound.encode_request(request, target, &mut losses), "a request");
+            }
+        }
+    }
+}
+
+/// A whole answer from an upstream: read in every protocol, and what could be read is written in every other.
+pub fn answer(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    for outbound in OUTBOUND {
+        let Ok(response) = outbound.decode_response(body) else { continue };
+        for inbound in INBOUND {
+            must_be_json(&encoded(*inbound, &response, *choice), "an answer");
+        }
+    }
+    for inbound in INBOUND {
+        inbound.sign_response(Bytes::copy_from_slice(body), &served());
+    }
+}
+
+fn encoded(inbound: &dyn Inbound, response: &Response, choice: u8) -> Vec<u8> {
+    inbound.encode_response(&Request::default(), response, &envelope(choice), &served())
+}
+
+/// A stream from an upstream, cut into pieces in two ways: the same events come of it, they obey the grammar, and every
+/// client protocol can be told them.
+pub fn stream(data: &[u8]) {
+    let [choice, cut, body @ ..] = data else { return };
+    for outbound in OUTBOUND {
+        let (events, failed) = events(*outbound, body, usize::MAX);
+        let again = self::events(*outbound, body, usize::from(*cut).max(1));
+        assert_eq!((&events, &failed), (&again.0, &again.1), "the pieces of a stream matter to {}", outbound.id().as_str());
+        let mut grammar = Grammar::default();
+        for event in &events {
+            if let Err(wrong) = grammar.accept(event) {
+                panic!("{}: {wrong:?} at {event:?} of {events:#?}", outbound.id().as_str());
+            }
+        }
+        for inbound in INBOUND {
+            tell(*inbound, &events, failed.as_ref(), *choice);
+        }
+    }
+    for inbound in INBOUND {
+        pass(*inbound, body, *choice);
+    }
+}
+
+fn frames(body: &[u8], piece: usize) -> Vec<Frame> {
+    let mut framer = Framer::new(LONGEST_EVENT);
+    let mut frames = Vec::new();
+    for piece in body.chunks(piece.min(body.len()).max(1)) {
+        framer.push(piece);
+        while let Ok(Some(frame)) = framer.next_frame() {
+            frames.push(frame);
+        }
+    }
+    frames.extend(framer.finish());
+    frames
+}
+
+fn events(outbound: &dyn Outbound, body: &[u8], piece: usize) -> (Vec<Event>, Option<ApiError>) {
+    let mut decoder = outbound.decoder();
+    let mut events = Vec::new();
+    for frame in frames(body, piece) {
+        if let Err(error) = decoder.push(&frame, &mut events) {
+            return (events, Some(error));
+        }
+        if decoder.is_over() {
+            break;
+        }
+    }
+    let end = decoder.end(&mut events);
+    (events, end.err())
+}
+
+fn tell(inbound: &dyn Inbound, events: &[Event], failed: Option<&ApiError>, choice: u8) {
+    let envelope = envelope(choice);
+    let array = envelope.array;
+    let mut encoder = inbound.encoder(&Request::default(), envelope);
+    let mut out = Vec::new();
+    for event in events {
+        encoder.push(event, &mut out);
+    }
+    match failed {
+        Some(error) => encoder.fail(error, &context(), &mut out),
+        None => encoder.end(&served(), &mut out),
+    }
+    if array && inbound.id() == llm_protocol::ProtocolId::Gemini {
+        return must_be_json(&out, "a stream as an array");
+    }
+    for frame in frames(&out, usize::MAX) {
+        let Some(data) = frame.data.filter(|data| data.as_ref() != b"[DONE]") else { continue };
+        must_be_json(&data, "an event");
+    }
+}
+
+fn pass(inbound: &dyn Inbound, body: &[u8], choice: u8) {
+    let mut filter = inbound.passthrough(&envelope(choice));
+    let mut out = Vec::new();
+    for frame in frames(body, usize::MAX) {
+        filter.push(frame, &mut out);
+    }
+    if choice & 8 != 0 {
+        filter.end(&served(), &mut out);
+    } else {
+        filter.fail(&ApiError::new(llm_protocol::ir::ErrorKind::Upstream, "broken"), &context(), &mut out);
+    }
+}
+
+/// An error answer, of any status: read in every protocol and written in every other.
+pub fn error(data: &[u8]) {
+    let [high, low, body @ ..] = data else { return };
+    let status = 100 + u16::from_be_bytes([*high, *low]) % 500;
+    for outbound in OUTBOUND {
+        let error = outbound.decode_error(status, body);
+        for inbound in INBOUND {
+            must_be_json(&inbound.encode_error(&error, &context()), "an error");
+            assert!((400..600).contains(&inbound.status(&error)), "{error:?}");
+        }
+    }
+}
+
+/// Any bytes as a stream of events: the frames, put together, are the stream, and no cut changes them.
+pub fn frame(data: &[u8]) {
+    let Some((cut, body)) = data.split_first() else { return };
+    let whole = frames(body, usize::MAX);
+    let pieces = frames(body, usize::from(*cut).max(1));
+    let read = |frames: &[Frame]| -> Vec<_> { frames.iter().map(|frame| (frame.event.clone(), frame.data.clone())).collect() };
+    assert_eq!(read(&whole), read(&pieces));
+    let joined: Vec<u8> = whole.iter().flat_map(|frame| frame.raw.to_vec()).collect();
+    assert!(body.starts_with(&joined) || joined.len() <= body.len(), "frames hold bytes that never came");
+}
