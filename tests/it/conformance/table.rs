@@ -12,7 +12,8 @@ rule knows:
 
 - The provider would have taken the request that it got.
 - Client and provider speak the same protocol: the client got the recorded bytes, but for the two documented additions to a chat
-  answer.
+  answer, frames that are comments alone, `[DONE]` behind a stream of Responses, and streams that were recorded as arrays. Of a
+  count of tokens the number is compared.
 - They do not: text, reasoning, refusal, tool calls with their arguments, the reason to finish and the token counts are those
   recorded, errors have the recorded meaning, and a stream obeys the client's protocol from its first event to its last.
 - The log has the recorded token counts.

@@ -286,7 +286,11 @@ async fn a_stream_that_breaks_ends_with_an_error_and_nothing_after_it() {
         frames.push(dialect.error_event());
         a.next(Script::sse(&frames)).next(Script::sse(&dialect.begun(&["Hel"])).then_cut());
         let body = with(question(dialect.model()), json!({"stream": true}));
-        for kind in [if dialect == Dialect::OpenAi { "api_error" } else { "overloaded_error" }, "api_error"] {
+        let named = match dialect {
+            Dialect::OpenAi | Dialect::Responses => "api_error",
+            Dialect::Anthropic | Dialect::Gemini => "overloaded_error",
+        };
+        for kind in [named, "api_error"] {
             let reply = ask(&gateway, &body).await;
             let last = reply.assert_ok().chunks().pop().unwrap();
             assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!(kind)), "{dialect:?}");

@@ -23,7 +23,7 @@ pub fn tools<'a>(
     losses: &mut Losses,
 ) -> (Vec<Tool<'a>>, Option<ToolConfig<'a>>) {
     let mut functions = Vec::new();
-    let mut tools = Vec::new();
+    let (mut tools, mut searches) = (Vec::new(), Vec::new());
     for (at, tool) in request.tools.iter().enumerate() {
         match tool {
             ir::Tool::Function(function) => functions.extend(declaration(function, at, losses)),
@@ -33,15 +33,20 @@ pub fn tools<'a>(
             }
             ir::Tool::Hosted { origin: ProtocolId::Gemini, raw, .. } => tools.push(Tool::Raw(raw)),
             ir::Tool::Hosted { web_search: true, .. } => {
-                losses.approximated(format!("tools[{at}]"));
-                tools.push(Tool::GoogleSearch(Empty {}));
+                searches.push(format!("tools[{at}]"));
             }
             ir::Tool::Hosted { .. } => losses.refused(format!("tools[{at}]"), "this tool runs at another provider"),
         }
     }
-    if request.rest.iter().any(|field| field.path == WEB_SEARCH) {
-        losses.approximated(WEB_SEARCH);
-        tools.push(Tool::GoogleSearch(Empty {}));
+    searches.extend(request.rest.iter().any(|field| field.path == WEB_SEARCH).then(|| WEB_SEARCH.to_owned()));
+    for path in searches {
+        // Agents offer a search of the web with everything they ask, and do without.
+        if functions.is_empty() || rules.hosted_tools_with_functions {
+            losses.approximated(path);
+            tools.push(Tool::GoogleSearch(Empty {}));
+        } else {
+            losses.dropped(path);
+        }
     }
     if !tools.is_empty() && !functions.is_empty() && !rules.hosted_tools_with_functions {
         losses.refused("tools", "this model takes functions or provider-run tools, not both");
