@@ -12,7 +12,8 @@ class Event(BaseModel):
     participants: list[str]
 
 
-answer = genai.Client().models.generate_content(
+client = genai.Client()
+answer = client.models.generate_content(
     model=sys.argv[1],
     contents="Alice and Bob go to a science fair on Friday.",
     config={"response_mime_type": "application/json", "response_schema": Event},

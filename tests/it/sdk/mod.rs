@@ -8,9 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream, acting,
-    environment::{
-        Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LANGCHAIN, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM,
-    },
+    environment::{Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM},
 };
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
@@ -124,12 +122,6 @@ async fn works_across_protocols(environment: &Environment, script: &str) {
             assert!(asked.contains("18 degrees in Paris"), "{client} told {dialect:?} no result of the tool: {asked}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn langchain_lets_every_client_call_tools_of_another_vendors_model() {
-    let Some(environment) = Environment::prepare(&PYTHON_LANGCHAIN).await else { return };
-    works_across_protocols(&environment, "langchain_tools.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

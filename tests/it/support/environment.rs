@@ -34,14 +34,6 @@ pub const PYTHON_OTHERS: Needs = Needs {
     install: "python3 -m venv venv && venv/bin/pip install --quiet anthropic==2.12.0 google-genai==3.4.0",
 };
 
-/// A framework on top of the three vendors' SDKs.
-pub const PYTHON_LANGCHAIN: Needs = Needs {
-    name: "python-langchain",
-    program: "venv/bin/python",
-    install: "python3 -m venv venv && venv/bin/pip install --quiet langchain==1.4.7 langchain-openai==1.7.3 \
-              langchain-anthropic==1.7.7 langchain-google-genai==3.2.0",
-};
-
 /// The last SDK before its interface was made anew, which many programs still use.
 pub const PYTHON_LEGACY: Needs = Needs {
     name: "python-legacy",
