@@ -140,7 +140,7 @@ pub async fn handle(
     if let Some(holder) = call.held_by {
         groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
         if groups.iter().all(Vec::is_empty) {
-            return Err(responses::gone());
+            return Err(responses::gone(&members.string("previous_response_id").unwrap_or_default()));
         }
     }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());

@@ -117,16 +117,14 @@ impl Create {
         }
         match whereabouts::find(app, owner, &id).await? {
             Found::At(provider) => Ok(Past::At(provider)),
-            Found::SomebodyElses | Found::Nowhere => {
-                Err(not_found(format!("Previous response with id '{id}' not found.")))
-            }
+            Found::SomebodyElses | Found::Nowhere => Err(gone(&id)),
         }
     }
 }
 
-/// The answer that a request goes on from is at a provider that cannot be asked any more.
-pub(super) fn gone() -> ApiError {
-    not_found("The previous response is kept by a provider that cannot be asked for this model any more.".to_owned())
+/// The answer that a request goes on from is at a provider that cannot be asked any more, so that nobody has it.
+pub(super) fn gone(id: &str) -> ApiError {
+    not_found(format!("Previous response with id '{id}' not found."))
 }
 
 fn not_found(message: String) -> ApiError {

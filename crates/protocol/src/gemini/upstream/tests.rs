@@ -312,6 +312,10 @@ fn tools_of_other_providers_are_refused_and_a_search_becomes_googles() {
     let (_, losses) = encode(NEW, &Request { tools: vec![hosted("bash_20250124")], ..asking() });
     assert_eq!(losses.refusals().count(), 1);
     let search = Tool::Hosted { origin: ProtocolId::Anthropic, raw: Json::Null, web_search: true };
+    let offered = Request { tools: vec![function("f"), search.clone()], ..asking() };
+    let (body, losses) = encode(OLD, &offered);
+    assert!(!body.to_string().contains("googleSearch") && losses.refusals().count() == 0);
+    assert_eq!(losses.paths(), "tools[1]");
     let (body, losses) = encode(NEW, &Request { tools: vec![search], ..asking() });
     assert_eq!(
         (body.get("tools").unwrap().to_string(), losses.paths()),

@@ -38,7 +38,6 @@ pub fn tools<'a>(
             ir::Tool::Hosted { .. } => losses.refused(format!("tools[{at}]"), "this tool runs at another provider"),
         }
     }
-    searches.extend(request.rest.iter().any(|field| field.path == WEB_SEARCH).then(|| WEB_SEARCH.to_owned()));
     for path in searches {
         // Agents offer a search of the web with everything they ask, and do without.
         if functions.is_empty() || rules.hosted_tools_with_functions {
@@ -47,6 +46,10 @@ pub fn tools<'a>(
         } else {
             losses.dropped(path);
         }
+    }
+    if request.rest.iter().any(|field| field.path == WEB_SEARCH) {
+        losses.approximated(WEB_SEARCH);
+        tools.push(Tool::GoogleSearch(Empty {}));
     }
     if !tools.is_empty() && !functions.is_empty() && !rules.hosted_tools_with_functions {
         losses.refused("tools", "this model takes functions or provider-run tools, not both");
