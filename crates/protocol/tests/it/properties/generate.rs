@@ -15,8 +15,9 @@ pub fn text() -> impl Strategy<Value = String> {
     "[a-zé中\"\\\\]([a-z é中\n\"\\\\<&]{0,20}[a-zé中😀])?"
 }
 
+/// Never one that begins with `fn__`, by which names are told that had to be changed for Gemini.
 fn name() -> impl Strategy<Value = String> {
-    "[a-z][a-z_]{0,11}"
+    "[a-eg-z][a-z_]{0,11}"
 }
 
 /// The exact text of a small object.
