@@ -16,7 +16,7 @@ use crate::{
     doctor::Report,
     fidelity::Fidelity,
     health::{Health, ProviderHealth},
-    limits::Subject,
+    limits::{Allowance, Subject},
     pricing::Price,
     providers::{self, Kind, Options, extras},
     secret::{self, KeyHash, MasterKey},
@@ -127,6 +127,8 @@ pub struct Caller {
     pub expires_at: Option<i64>,
     /// What its rate limit is counted by.
     pub subject: Option<Subject>,
+    /// What it may do.
+    pub allowance: Allowance,
 }
 
 impl Caller {
@@ -284,6 +286,7 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
             allowed_models: key.allowed_models,
             expires_at: key.expires_at,
             subject: None,
+            allowance: Allowance::default(),
         };
         catalog.add_caller(key.hash, caller);
     }

@@ -10,6 +10,17 @@ use tokio::time::Instant;
 
 use crate::secret::KeyHash;
 
+/// What one caller may do; where nothing is said the configuration's defaults hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests in any sixty seconds.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens in any sixty seconds, those of prompts and of answers.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests that run at the same time.
+    pub concurrent_requests: Option<u32>,
+}
+
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A sliding window that remembers when each admitted request came.
