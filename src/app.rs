@@ -13,7 +13,10 @@ use crate::{
     clock,
     config::Config,
     doctor::Doctor,
-    gateway::{responses::Conversations, whereabouts::Whereabouts},
+    gateway::{
+        responses::{self, Conversations},
+        whereabouts::Whereabouts,
+    },
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -118,6 +121,7 @@ impl App {
         app.reload().await?;
         probe::spawn(&app);
         app.watch_store();
+        responses::sweep(&app);
         Ok((app, first))
     }
 
