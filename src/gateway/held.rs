@@ -1,6 +1,6 @@
 //! What a request goes on from and only some providers hold: an answer, a file, a container, a thread.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{body::Body, http::Response};
 use llm_protocol::{
@@ -51,6 +51,11 @@ impl Held {
     }
 }
 
+/// The fields that hold ids.
+const FILE: &str = "file_id";
+const CONTAINER: &str = "container";
+const THREAD: &str = "thread";
+
 /// Ids that a request may name.
 const MOST: usize = 1000;
 
@@ -71,55 +76,49 @@ pub async fn named(
         let message = format!("the request names more than {MOST} files");
         return Err(ApiError::new(ErrorKind::InvalidRequest, message));
     }
-    let thread = thread(inbound, members);
-    let error = |kind, id: &str, message: String| {
-        let param = if thread.as_deref() == Some(id) { "thread" } else { "file_id" };
-        ApiError { param: Some(param.to_owned()), ..ApiError::new(kind, message) }
-    };
+    let error = |kind, field: &str, message| ApiError { param: Some(field.to_owned()), ..ApiError::new(kind, message) };
     let mut held: Option<Held> = None;
-    for (id, found) in ids.iter().zip(whereabouts::find_all(app, owner, &ids).await?) {
+    let names: Vec<String> = ids.keys().cloned().collect();
+    for ((id, field), found) in ids.iter().zip(whereabouts::find_all(app, owner, &names).await?) {
         let by = match found {
             Found::At(provider) => Holder::Provider(provider),
             Found::Nowhere => continue,
-            Found::SomebodyElses => return Err(error(ErrorKind::NotFound, id, format!("there is no `{id}`"))),
+            Found::SomebodyElses => return Err(error(ErrorKind::NotFound, field, format!("there is no `{id}`"))),
         };
         if held.as_ref().is_some_and(|held| held.by != by) {
             let message = format!("`{id}` is not where the other things are that the request names");
-            return Err(error(ErrorKind::InvalidRequest, id, message));
+            return Err(error(ErrorKind::InvalidRequest, field, message));
         }
         let message = format!("the provider that holds `{id}` does not serve this model, or is switched off");
-        held = Some(Held { by, gone: error(ErrorKind::InvalidRequest, id, message) });
+        held = Some(Held { by, gone: error(ErrorKind::InvalidRequest, field, message) });
     }
     Ok(held)
 }
 
-/// The ids of providers' things in a request. Only what stands where a protocol has such ids counts: tools have arguments of the
-/// same names.
-fn ids(inbound: ProtocolId, members: &Members<'_>, body: &[u8]) -> Vec<String> {
-    let mut ids = match inbound {
+/// The ids of providers' things in a request, and the fields that name them. Only what stands where a protocol has such ids
+/// counts: tools have arguments of the same names.
+fn ids(inbound: ProtocolId, members: &Members<'_>, body: &[u8]) -> BTreeMap<String, &'static str> {
+    let mut ids = BTreeMap::new();
+    match inbound {
         ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => {
+            ids.extend(values(body, FILE).into_iter().map(|id| (id, FILE)));
             let tools = members.get("tools").unwrap_or_default();
-            [values(body, "file_id"), values(tools.as_bytes(), "container")].concat()
+            ids.extend(values(tools.as_bytes(), CONTAINER).into_iter().map(|id| (id, CONTAINER)));
         }
         ProtocolId::Anthropic => {
-            let mut ids = values(body, "file_id");
-            ids.retain(|id| id.starts_with("file_"));
-            ids.extend(members.get("container").and_then(name));
-            ids.extend(thread(inbound, members));
-            ids
+            let files = values(body, FILE).into_iter().filter(|id| id.starts_with("file_"));
+            ids.extend(files.map(|id| (id, FILE)));
+            ids.extend(members.get(CONTAINER).and_then(name).map(|id| (id, CONTAINER)));
+            ids.extend(members.get(THREAD).and_then(last_message).map(|id| (id, THREAD)));
         }
-        _ => Vec::new(),
-    };
-    ids.sort_unstable();
-    ids.dedup();
+        _ => {}
+    }
     ids
 }
 
-/// The last message of the thread that a request goes on with.
-fn thread(inbound: ProtocolId, members: &Members<'_>) -> Option<String> {
-    let thread = members.get("thread").filter(|_| inbound == ProtocolId::Anthropic)?;
-    let thread = Members::read(thread.as_bytes()).ok()?;
-    thread.string("previous_message_id").map(|id| id.into_owned())
+/// The last message of a thread that is gone on with.
+fn last_message(thread: &str) -> Option<String> {
+    Members::read(thread.as_bytes()).ok()?.string("previous_message_id").map(|id| id.into_owned())
 }
 
 /// The ids that are the values of this key, at any depth. A quoted key inside of a text has backslashes in it, and so is none.
@@ -150,13 +149,13 @@ pub async fn note(
     members: &Members<'_>,
     response: Response<Body>,
 ) -> Response<Body> {
-    let thread = members.get("thread").is_some_and(|thread| thread != "null");
+    let thread = members.get(THREAD).is_some_and(|thread| thread != "null");
     let runs_code = members.get("tools").is_some_and(|tools| tools.contains("\"code_execution"));
     match response.extensions().get::<Origin>() {
         Some(origin)
             if inbound == ProtocolId::Anthropic
                 && !origin.translated
-                && (thread || runs_code || members.contains("container")) =>
+                && (thread || runs_code || members.contains(CONTAINER)) =>
         {
             let note = Note { app: app.clone(), owner: owner.to_owned(), provider: origin.provider_id, thread };
             watch::watch(response, note).await
@@ -175,7 +174,7 @@ struct Note {
 
 impl Note {
     fn made(&self, json: &str, message: Option<&str>) {
-        let mut ids = [values(json.as_bytes(), "container"), values(json.as_bytes(), "file_id")].concat();
+        let mut ids = [values(json.as_bytes(), CONTAINER), values(json.as_bytes(), FILE)].concat();
         ids.extend(message.filter(|_| self.thread).and_then(name));
         whereabouts::note(&self.app, &self.owner, ids, self.provider);
     }
@@ -201,7 +200,7 @@ mod tests {
     use super::*;
 
     fn named(inbound: ProtocolId, body: &str) -> Vec<String> {
-        ids(inbound, &Members::read(body.as_bytes()).unwrap(), body.as_bytes())
+        ids(inbound, &Members::read(body.as_bytes()).unwrap(), body.as_bytes()).into_keys().collect()
     }
 
     #[test]

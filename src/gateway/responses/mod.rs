@@ -82,23 +82,22 @@ impl Work for Create {
         let store = members.get("store") != Some("false");
         let mut call = Call::of(&OpenAiResponses);
         let brought = items(members.get("input"));
-        let Resolved { mut input, held } =
-            references::resolve(app, &owner, self.latest.as_ref(), brought.clone()).await?;
+        let Resolved { mut input, held } = references::resolve(app, &owner, self.latest.as_deref(), &brought).await?;
         call.held = held;
         let mut edits = Vec::new();
         match self.past(app, &owner, &members).await? {
             Past::Nothing => {}
             Past::Elsewhere(held) => call.held = Some(held),
             Past::Here(past) => {
-                input = join(&[&past.input, &past.output, &input]);
+                let more = input.as_deref().unwrap_or(&brought);
+                input = Some(join(&[&past.input, &past.output, more]));
                 call.echo
                     .extend(members.string("previous_response_id").map(|id| ("previous_response_id", (*id).into())));
                 edits.push(Edit::remove("previous_response_id"));
             }
         }
-        if input != brought {
-            edits.push(Edit::set("input", input.clone()));
-        }
+        edits.extend(input.clone().map(|input| Edit::set("input", input)));
+        let input = input.unwrap_or(brought);
         if store && !app.conversations.are_kept() {
             call.echo.push(("store", Json::from(false)));
         }

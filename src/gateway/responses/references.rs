@@ -1,9 +1,6 @@
 //! Items of former answers that a request names instead of sending them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use llm_protocol::{
     ProtocolId,
@@ -25,25 +22,21 @@ use crate::{
 /// Items that a request may name.
 const MOST: usize = 1000;
 
-/// A list of items, and who can be told of it.
+/// What came of a list of items, and who can be told of it.
 pub struct Resolved {
-    pub input: String,
+    /// The list with other items in it; `None` if it stays as it is.
+    pub input: Option<String>,
     /// `None` if nothing in it has to be known to the provider.
     pub held: Option<Held>,
 }
 
 /// Puts what is kept here in the place of the references to it in `input`, a JSON array of items. What is kept at a provider
 /// stays named. Fails with 404 for what is somebody else's.
-pub async fn resolve(
-    app: &App,
-    owner: &str,
-    latest: Option<&Arc<Latest>>,
-    input: String,
-) -> Result<Resolved, ApiError> {
+pub async fn resolve(app: &App, owner: &str, latest: Option<&Latest>, input: &str) -> Result<Resolved, ApiError> {
     if memmem::find(input.as_bytes(), b"\"item_reference\"").is_none() {
-        return Ok(Resolved { input, held: None });
+        return Ok(Resolved { input: None, held: None });
     }
-    let list = split(&input);
+    let list = split(input);
     let named: Vec<Option<String>> = list.iter().map(|item| reference(item.get())).collect();
     let ids: HashSet<&String> = named.iter().flatten().collect();
     if ids.len() > MOST {
@@ -59,8 +52,8 @@ pub async fn resolve(
         let own = named.as_ref().and_then(|id| known.get(id));
         own.map_or(item.get(), String::as_str)
     });
-    let input = format!("[{}]", items.collect::<Vec<_>>().join(","));
-    Ok(Resolved { input, held })
+    let changed = || format!("[{}]", items.collect::<Vec<_>>().join(","));
+    Ok(Resolved { input: (!known.is_empty()).then(changed), held })
 }
 
 /// The id that an item names, if it is a reference.
@@ -74,7 +67,7 @@ fn reference(item: &str) -> Option<String> {
 async fn kept_here(
     app: &App,
     owner: &str,
-    latest: Option<&Arc<Latest>>,
+    latest: Option<&Latest>,
     ids: &HashSet<&String>,
 ) -> Result<HashMap<String, String>, ApiError> {
     let answers: HashSet<String> = ids.iter().filter_map(|id| answer_of(id)).collect();
