@@ -2,7 +2,6 @@
 
 use llm_orchestrator::{
     fidelity::Fidelity,
-    secret::KeyHash,
     store::{ApiKey, Noun, Store, StoreError},
 };
 use serde_json::json;
