@@ -32,7 +32,7 @@ pub enum Command {
         /// What it is called
         name: String,
         #[command(flatten)]
-        fields: Fields,
+        fields: Box<Fields>,
         /// Take over the text that stands in a file (`-` is standard input) instead of making one
         #[arg(long, value_name = "FILE")]
         key_from: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub enum Command {
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
-        fields: Fields,
+        fields: Box<Fields>,
         /// A field to be cleared, such as `allowed_models`; may be given many times
         #[arg(long, value_name = "FIELD")]
         clear: Vec<String>,
