@@ -66,6 +66,9 @@ pub struct Call {
     pub echo: Vec<(&'static str, Json)>,
 }
 
+/// Carries which trace a request belongs to, in and out.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Who gave an answer, as an extension of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
@@ -163,6 +166,10 @@ impl Exchange for Source<'_> {
         Some(prepared.outgoing.outbound.id())
     }
 
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
+    }
+
     async fn send(
         &self,
         app: &App,
@@ -203,15 +210,11 @@ fn allow(catalog: &Catalog, caller: &Caller, model: &str) -> Result<(), ApiError
 fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
     let limits = &app.config.limits;
     match caller.subject {
-        Some(subject) if limits.enabled => {
-            app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| ApiError {
-                retry_after: Some(wait),
-                ..ApiError::new(
-                    ErrorKind::RateLimited,
-                    format!("rate limit of {} requests a minute reached", limits.requests_per_minute),
-                )
-            })
-        }
+        Some(subject) if limits.enabled => app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| {
+            app.metrics.limit_refused(subject.as_str());
+            let told = format!("rate limit of {} requests a minute reached", limits.requests_per_minute);
+            ApiError { retry_after: Some(wait), ..ApiError::new(ErrorKind::RateLimited, told) }
+        }),
         _ => Ok(()),
     }
 }
