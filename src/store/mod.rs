@@ -29,7 +29,7 @@ pub use self::{
     models::Model,
     providers::Provider,
     snapshot::{Fingerprint, Snapshot},
-    stats::{Percentiles, ProviderStats, Stats, Tally},
+    stats::{Grouping, Percentiles, ProviderStats, Share, Stats, Tally},
     upstream_objects::UpstreamObject,
 };
 

@@ -20,8 +20,9 @@ use crate::{routing::Target, store::LogRow};
 pub struct RequestTrace {
     tracer: SdkTracer,
     propagate: bool,
-    server: Span,
+    /// Ends before the server's, whoever ends them.
     attempt: Option<Span>,
+    server: Span,
 }
 
 /// What an attempt is about.
@@ -44,7 +45,7 @@ impl RequestTrace {
             .with_kind(SpanKind::Server)
             .with_attributes(attributes)
             .start_with_context(&tracer, &parent);
-        Self { tracer, propagate, server, attempt: None }
+        Self { tracer, propagate, attempt: None, server }
     }
 
     /// An attempt begins.
@@ -84,11 +85,12 @@ impl RequestTrace {
 
     /// The request has ended as its row says.
     pub fn end(mut self, row: &LogRow) {
-        if let Some(span) = &mut self.attempt {
+        if let Some(mut span) = self.attempt.take() {
             span.set_attributes(usage(row));
             if let Some(code) = &row.error_code {
-                fail(span, code);
+                fail(&mut span, code);
             }
+            span.end();
         }
         let server = &mut self.server;
         server.set_attribute(KeyValue::new("http.response.status_code", row.status_code));

@@ -108,7 +108,7 @@ async fn a_request_is_a_span_and_so_is_each_of_its_attempts() {
     };
     assert_attributes(
         at("a"),
-        json!({"gen_ai.provider.name": "openai", "gen_ai.operation.name": "chat", "error.type": "upstream_error",
+        json!({"gen_ai.provider.name": "openai", "gen_ai.operation.name": "chat", "error.type": "server_error",
                "http.response.status_code": 500, "gen_ai.usage.input_tokens": null}),
     );
     assert_eq!(at("a").status.as_ref().map(|status| status.code()), Some(StatusCode::Error));
