@@ -24,6 +24,7 @@ use crate::{
     pricing::Prices,
     secret::{self, KeyHash, MasterKey},
     store::{ApiKey, Fingerprint, Noun, Provider, Store, StoreError},
+    traces::Traces,
     upstream::{Client, ClientConfig},
 };
 
@@ -39,6 +40,8 @@ pub struct App {
     pub journal: Journal,
     pub limits: Limits,
     pub metrics: Metrics,
+    /// Tells a collector of requests, where one is configured.
+    pub traces: Traces,
     /// What models cost.
     pub prices: Prices,
     /// What models take and refuse.
@@ -70,6 +73,9 @@ pub struct FirstStart {
 /// How often the store is asked whether somebody else has changed something.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the last spans may take to be delivered.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Settings that the store keeps.
 const ADMIN_KEY_SETTING: &str = "admin_key_hash";
 const INITIALIZED_SETTING: &str = "initialized_at";
@@ -95,18 +101,20 @@ impl App {
                 flush_interval: config.journal.flush_interval,
             },
         );
+        let upstream = Client::new(&ClientConfig {
+            connect_timeout: config.routing.connect_timeout,
+            extra_roots: extra_roots()?,
+        })?;
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
             journal,
             limits: Limits::default(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(&config.metrics),
             prices: Prices::load(config.pricing.file.as_deref())?,
             models: models(&config)?,
-            upstream: Client::new(&ClientConfig {
-                connect_timeout: config.routing.connect_timeout,
-                extra_roots: extra_roots()?,
-            })?,
+            traces: Traces::start(&config.telemetry, &upstream)?,
+            upstream,
             whereabouts: Whereabouts::default(),
             conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
@@ -179,7 +187,7 @@ impl App {
         if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
             tracing::debug!("Background work was left unfinished");
         }
-        self.journal.close(deadline).await;
+        tokio::join!(self.journal.close(deadline), self.traces.stop(LAST_SPANS));
         self.store.close().await;
     }
 }

@@ -25,4 +25,5 @@ pub mod secret;
 pub mod serve;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod upstream;

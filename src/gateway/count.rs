@@ -127,6 +127,10 @@ impl Exchange for Counter<'_> {
         Some(outgoing.outbound.id())
     }
 
+    fn headers(outgoing: &mut Outgoing) -> &mut HeaderMap {
+        &mut outgoing.headers
+    }
+
     fn prepare(&mut self, target: &Target) -> Result<Outgoing, Unsaid> {
         let unable = || ApiError::new(ErrorKind::NotFound, "this provider counts no tokens");
         Ok(self.0.prepare_count(target)?.ok_or_else(unable)?)

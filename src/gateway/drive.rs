@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use llm_protocol::{
     ProtocolId,
     ir::{ApiError, ErrorKind},
@@ -9,6 +10,7 @@ use llm_protocol::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    TRACEPARENT,
     prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
@@ -39,6 +41,9 @@ pub trait Exchange: Send + Sync {
     fn protocol(_: &Self::Prepared) -> Option<ProtocolId> {
         None
     }
+
+    /// What it is sent with.
+    fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
 
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
     fn send(
@@ -99,7 +104,7 @@ pub async fn drive<E: Exchange>(
             Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
         };
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
-        let prepared = match exchange.prepare(&target) {
+        let mut prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
             Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
             Err(unsaid) => {
@@ -117,7 +122,10 @@ pub async fn drive<E: Exchange>(
         let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target) {
             Ok(()) => {
-                record.attempt(&target, E::protocol(&prepared));
+                record.attempt(&target, E::protocol(&prepared), retry);
+                if let Some(traceparent) = record.upstream_traceparent() {
+                    E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
+                }
                 exchange.send(app, &target, &prepared, until).await
             }
             Err(error) => Err(error),
@@ -129,6 +137,7 @@ pub async fn drive<E: Exchange>(
             }
             Err(error) => {
                 let error = target.provider.conceal(error);
+                record.attempt_failed(&error);
                 blame(&target, permit, &error, own);
                 let provider = &target.provider.name;
                 tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
@@ -170,9 +179,11 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 /// Counts an attempt against the provider's own limit.
 fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
     let Some(limit) = target.provider.rate_limit else { return Ok(()) };
-    app.limits.admit(Subject::Provider(target.provider.id), limit).map_err(|wait| ApiError {
-        retry_after: Some(wait),
-        ..ApiError::new(ErrorKind::RateLimited, format!("provider `{}` is at its rate limit", target.provider.name))
+    let subject = Subject::Provider(target.provider.id);
+    app.limits.admit(subject, limit).map_err(|wait| {
+        app.metrics.limit_refused(subject.as_str());
+        let told = format!("provider `{}` is at its rate limit", target.provider.name);
+        ApiError { retry_after: Some(wait), ..ApiError::new(ErrorKind::RateLimited, told) }
     })
 }
 

@@ -69,6 +69,9 @@ pub struct Call {
     pub echo: Vec<(&'static str, Json)>,
 }
 
+/// Carries which trace a request belongs to, in and out.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Who gave an answer, as an extension of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
@@ -173,6 +176,10 @@ impl Exchange for Source<'_> {
         Some(prepared.outgoing.outbound.id())
     }
 
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
+    }
+
     async fn send(
         &self,
         app: &App,
@@ -205,15 +212,11 @@ fn asks_for_usage(options: &str) -> bool {
 fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
     let limits = &app.config.limits;
     match caller.subject {
-        Some(subject) if limits.enabled => {
-            app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| ApiError {
-                retry_after: Some(wait),
-                ..ApiError::new(
-                    ErrorKind::RateLimited,
-                    format!("rate limit of {} requests a minute reached", limits.requests_per_minute),
-                )
-            })
-        }
+        Some(subject) if limits.enabled => app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| {
+            app.metrics.limit_refused(subject.as_str());
+            let told = format!("rate limit of {} requests a minute reached", limits.requests_per_minute);
+            ApiError { retry_after: Some(wait), ..ApiError::new(ErrorKind::RateLimited, told) }
+        }),
         _ => Ok(()),
     }
 }

@@ -60,6 +60,17 @@ pub enum Subject {
     Provider(i64),
 }
 
+impl Subject {
+    /// What kind of subject it is.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Address(_) => "address",
+            Self::Provider(_) => "provider",
+        }
+    }
+}
+
 /// So many subjects are remembered; beyond it those with empty windows are forgotten.
 const SUBJECTS: usize = 10_000;
 

@@ -32,7 +32,8 @@ pub struct Outgoing {
     pub losses: Losses,
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    /// All but those that prove who asks at the moment of sending.
+    pub headers: HeaderMap,
     body: Bytes,
 }
 

@@ -32,7 +32,7 @@ pub use self::{
     providers::Provider,
     responses::KeptResponse,
     snapshot::{Fingerprint, Snapshot},
-    stats::{Percentiles, ProviderStats, Stats, Tally},
+    stats::{Grouping, Percentiles, ProviderStats, Share, Stats, Tally},
     upstream_objects::UpstreamObject,
 };
 

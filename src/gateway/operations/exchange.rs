@@ -95,6 +95,10 @@ impl Exchange for Request<'_> {
         }
     }
 
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
+    }
+
     async fn send(
         &self,
         app: &App,

@@ -23,7 +23,7 @@ use llm_protocol::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Arrival, Call, Work, auth, count, record::Record, tell_attempts};
+use super::{Arrival, Call, TRACEPARENT, Work, auth, count, record::Record, tell_attempts};
 
 use crate::{
     app::App,
@@ -104,7 +104,8 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
-    let mut record = Record::begin(app.clone(), &request_id, row);
+    let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
+    let traceparent = record.traceparent();
     let answer = async {
         let caller = auth::identify(app, &parts, address)?;
         record.called_by(&caller);
@@ -114,10 +115,14 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };
         work.run(app, arrival, &mut record).await
     };
-    match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
+    let mut response = match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
         Ok(response) => response,
         Err(error) => refuse(inbound, &error, &request_id, &mut record),
+    };
+    if let Some(traceparent) = traceparent {
+        response.headers_mut().insert(TRACEPARENT, traceparent);
     }
+    response
 }
 
 /// Why a request ended that was still running when the gateway had to.
