@@ -40,6 +40,11 @@ pub trait Exchange: Send + Sync {
         None
     }
 
+    /// Whether a failure tells something of the provider's health.
+    fn tells_of_health(&self) -> bool {
+        true
+    }
+
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
     fn send(
         &self,
@@ -129,7 +134,9 @@ pub async fn drive<E: Exchange>(
             }
             Err(error) => {
                 let error = target.provider.conceal(error);
-                blame(&target, permit, &error, own);
+                if exchange.tells_of_health() {
+                    blame(&target, permit, &error, own);
+                }
                 let provider = &target.provider.name;
                 tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {

@@ -1,4 +1,4 @@
-//! OpenAI's operations beside its generating ones: routed, metered and passed on, with the failover that chat has.
+//! Operations beside the generating ones, OpenAI's and Google's for embeddings: routed, metered and passed on, with the failover that chat has.
 
 mod exchange;
 mod passing;
@@ -13,9 +13,10 @@ use axum::{
 };
 use llm_protocol::{
     Inbound,
+    gemini::Gemini,
     ir::{ApiError, Malformed},
     openai_chat::OpenAiChat,
-    operations::Filter,
+    operations::{Filter, embeddings},
     splice::Members,
 };
 
@@ -39,7 +40,7 @@ use crate::{app::App, fidelity::Fidelity, health::Outcome, routing};
 /// One operation.
 #[derive(Debug)]
 pub struct Operation {
-    /// Below a base URL.
+    /// Below a base URL, or what follows the model in a path that names it.
     path: &'static str,
     expects: Expects,
     /// The model that is meant where the client names none.
@@ -52,7 +53,7 @@ pub enum Expects {
     /// JSON, or events whose usage has to be asked for.
     Completions,
     /// JSON that other protocols can give too.
-    Embeddings,
+    Embeddings(embeddings::Call),
     Json,
     /// Sound, text or JSON, by what the client asked for.
     Media,
@@ -65,7 +66,10 @@ const fn operation(path: &'static str, expects: Expects) -> Operation {
 }
 
 pub static COMPLETIONS: Operation = operation("/completions", Expects::Completions);
-pub static EMBEDDINGS: Operation = operation("/embeddings", Expects::Embeddings);
+pub static EMBEDDINGS: Operation = operation("/embeddings", Expects::Embeddings(embeddings::Call::OpenAi));
+pub static EMBED_CONTENT: Operation = operation(":embedContent", Expects::Embeddings(embeddings::Call::Gemini));
+pub static BATCH_EMBED_CONTENTS: Operation =
+    operation(":batchEmbedContents", Expects::Embeddings(embeddings::Call::GeminiBatch));
 pub static IMAGES: Operation = operation("/images/generations", Expects::Json);
 pub static IMAGE_EDITS: Operation = operation("/images/edits", Expects::Json);
 pub static SPEECH: Operation = operation("/audio/speech", Expects::Media);
@@ -75,13 +79,20 @@ pub static MODERATIONS: Operation =
     Operation { default_model: Some("omni-moderation-latest"), ..operation("/moderations", Expects::Json) };
 pub static RERANK: Operation = operation("/rerank", Expects::Json);
 
-/// All operations that name a model.
+/// All of OpenAI's that name a model.
 pub static ALL: [&Operation; 9] =
     [&COMPLETIONS, &EMBEDDINGS, &IMAGES, &IMAGE_EDITS, &SPEECH, &TRANSCRIPTIONS, &TRANSLATIONS, &MODERATIONS, &RERANK];
 
 impl Operation {
     pub fn path(&self) -> &'static str {
         self.path
+    }
+
+    fn inbound(&self) -> &'static dyn Inbound {
+        match self.expects {
+            Expects::Embeddings(call) if call.is_googles() => &Gemini,
+            _ => &OpenAiChat,
+        }
     }
 }
 
@@ -94,7 +105,7 @@ pub struct Call {
 
 impl Work for Call {
     fn inbound(&self) -> &'static dyn Inbound {
-        &OpenAiChat
+        self.operation.inbound()
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
@@ -130,7 +141,7 @@ impl Call {
     fn read(&self, members: &Members<'_>, headers: &HeaderMap) -> Result<(Asked, bool), Malformed> {
         let default = self.operation.default_model.filter(|_| members.get("model").is_none());
         let model = self.model.clone().or(default.map(str::to_owned));
-        let asked = Asked::read(&super::Call { model, ..super::Call::of(&OpenAiChat) }, members, headers)?;
+        let asked = Asked::read(&super::Call { model, ..super::Call::of(self.inbound()) }, members, headers)?;
         Ok((asked, members.get("stream_options").is_some_and(asks_for_usage)))
     }
 }
