@@ -45,6 +45,11 @@ pub trait Exchange: Send + Sync {
     /// What it is sent with.
     fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
 
+    /// Whether a failure tells something of the provider's health.
+    fn tells_of_health(&self) -> bool {
+        true
+    }
+
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
     fn send(
         &self,
@@ -138,7 +143,9 @@ pub async fn drive<E: Exchange>(
             Err(error) => {
                 let error = target.provider.conceal(error);
                 record.attempt_failed(&error);
-                blame(&target, permit, &error, own);
+                if exchange.tells_of_health() {
+                    blame(&target, permit, &error, own);
+                }
                 let provider = &target.provider.name;
                 tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue};
 use llm_protocol::{
-    Envelope, ProtocolId,
+    Envelope, ProtocolId, inbound,
     ir::{ApiError, Event, LossKind, Losses, Usage},
 };
 use tokio::time::Instant;
@@ -244,7 +244,13 @@ impl Record {
 
     /// The client got an error, as its answer or in its stream.
     pub fn fail(&mut self, error: &ApiError) {
-        self.settle(error.status(), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+        self.settle(self.status(error), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+    }
+
+    /// What the client's protocol makes of an error.
+    fn status(&self, error: &ApiError) -> u16 {
+        let spoken = self.inner.as_ref().and_then(|inner| ProtocolId::parse(inner.row.protocol.as_deref()?));
+        spoken.and_then(inbound).map_or(error.status(), |inbound| inbound.status(error))
     }
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
