@@ -16,7 +16,7 @@ const RED_SQUARE: &str = "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQV
 QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEDgsqnc8OJg6Ln3AAAAAElFTkSuQmCC";
 
 fn said(role: Role, text: &str) -> Message {
-    Message { role, parts: vec![Part::text(text)] }
+    Message::new(role, vec![Part::text(text)])
 }
 
 fn question(text: &str) -> Request {
@@ -70,7 +70,7 @@ pub fn image() -> Request {
         cache: None,
     };
     let parts = vec![Part::Media(picture), Part::text("Which colour is this picture? Answer with one English word.")];
-    Request { messages: vec![Message { role: Role::User, parts }], ..chat() }
+    Request { messages: vec![Message::new(Role::User, parts)], ..chat() }
 }
 
 pub fn json_schema() -> Request {

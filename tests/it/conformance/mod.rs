@@ -12,6 +12,7 @@ mod from_anthropic;
 mod from_bedrock;
 mod from_gemini;
 mod from_responses;
+mod overlooked;
 mod provider;
 mod reader;
 mod replay;

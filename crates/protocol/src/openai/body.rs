@@ -2,7 +2,7 @@
 
 use super::ids;
 use crate::{
-    ir::{Effort, Hint, Loss, Losses, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
+    ir::{Effort, FunctionTool, Hint, Loss, Losses, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
     json::Json,
     models::{ForcedToolChoice, ModelRules, Sampling},
     openai::content,
@@ -153,16 +153,22 @@ impl<'a> Body<'a> {
         };
         let mut tools = Vec::with_capacity(request.tools.len());
         for (at, offered) in request.tools.iter().enumerate() {
+            let place = offered.place(at);
             match offered {
                 Tool::Function(function) if !allowed(&function.name) => {}
                 Tool::Custom { name, .. } if !allowed(name) => {}
                 offered => match write(offered) {
-                    Ok(tool) => tools.push(tool),
+                    Ok(tool) => {
+                        if let Tool::Function(FunctionTool { cache: Some(hint), .. }) = offered {
+                            self.losses.dropped(&hint.place);
+                        }
+                        tools.push(tool);
+                    }
                     // Agents offer a search of the web with everything they ask, and do without.
                     Err(_) if matches!(offered, Tool::Hosted { web_search: true, .. }) => {
-                        self.losses.dropped(format!("tools[{at}]"));
+                        self.losses.dropped(&*place);
                     }
-                    Err(why) => self.losses.refused(format!("tools[{at}]"), why),
+                    Err(why) => self.losses.refused(&*place, why),
                 },
             }
         }

@@ -12,6 +12,8 @@ mod fixtures;
 mod gemini;
 mod gemini_client;
 #[cfg(test)]
+mod losses;
+#[cfg(test)]
 mod messages_stream;
 #[cfg(test)]
 mod openai_chat;

@@ -232,7 +232,7 @@ fn content_is_null_beside_calls_and_empty_where_nothing_was_said() {
 fn whole_reasoning_is_shown_and_what_is_signed_can_come_back() {
     let signed = |text: &str, origin, redacted| {
         let signature = Some(Signature { origin, value: "s".into() });
-        Part::Reasoning(Reasoning { text: text.into(), signature, redacted })
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
     };
     let parts = vec![
         signed("a", ProtocolId::Anthropic, false),
