@@ -1,7 +1,10 @@
 //! The small requests that show what a model can do.
 
 use llm_protocol::{
-    ir::{FunctionTool, Media, MediaKind, MediaSource, Message, Part, Request, ResponseFormat, Role, Tool, ToolChoice},
+    ir::{
+        FunctionTool, Media, MediaKind, MediaSource, Message, Part, Place, Request, ResponseFormat, Role, Tool,
+        ToolChoice,
+    },
     json::Json,
 };
 
@@ -68,6 +71,7 @@ pub fn image() -> Request {
         name: None,
         detail: None,
         cache: None,
+        place: Place::default(),
     };
     let parts = vec![Part::Media(picture), Part::text("Which colour is this picture? Answer with one English word.")];
     Request { messages: vec![Message::new(Role::User, parts)], ..chat() }

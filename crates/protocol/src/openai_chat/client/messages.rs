@@ -4,7 +4,10 @@ use super::{content, history::History};
 use crate::{
     ProtocolId,
     fields::{below, must_be, need_string, take, take_string},
-    ir::{Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped},
+    ir::{
+        Carrier, Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped,
+        carrier::MARK,
+    },
     json::Json,
     openai::cache,
 };
@@ -214,20 +217,26 @@ fn reasoning(message: &mut Json, path: &str) -> Vec<Part> {
 
 fn thinking(block: &Json, path: &str) -> Option<Part> {
     let text = |key: &str| block.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let signature = |value: String| (!value.is_empty()).then_some(Signature { origin: ProtocolId::Anthropic, value });
+    // One of ours that was damaged on the way proves nothing.
+    let proof = |value: String, redacted| match Carrier::unwrap(&value) {
+        Some(Carrier::Reasoning { signature, redacted }) => (Some(signature), redacted),
+        _ if value.is_empty() || value.starts_with(MARK) => (None, redacted),
+        _ => (Some(Signature { origin: ProtocolId::Anthropic, value }), redacted),
+    };
     match block.get("type").and_then(Json::as_str)? {
-        "thinking" => Some(Part::Reasoning(Reasoning {
-            text: text("thinking"),
-            signature: signature(text("signature")),
-            redacted: false,
-            place: path.into(),
-        })),
-        "redacted_thinking" => Some(Part::Reasoning(Reasoning {
-            text: String::new(),
-            signature: Some(signature(text("data"))?),
-            redacted: true,
-            place: path.into(),
-        })),
+        "thinking" => {
+            let (signature, redacted) = proof(text("signature"), false);
+            Some(Part::Reasoning(Reasoning { text: text("thinking"), signature, redacted, place: path.into() }))
+        }
+        "redacted_thinking" => {
+            let (signature, redacted) = proof(text("data"), true);
+            Some(Part::Reasoning(Reasoning {
+                text: String::new(),
+                signature: Some(signature?),
+                redacted,
+                place: path.into(),
+            }))
+        }
         _ => None,
     }
 }
