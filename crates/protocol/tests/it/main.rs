@@ -7,6 +7,8 @@ mod anthropic_client;
 #[cfg(test)]
 mod embeddings;
 #[cfg(test)]
+mod fidelity_table;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;

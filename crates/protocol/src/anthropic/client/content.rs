@@ -1,6 +1,7 @@
 //! Reads what a message holds: text, or a list of blocks.
 
 use super::{
+    blocks::plain_id,
     fields::{below, boolean_in, must_be, need_string, take, take_string},
     leftovers,
     request::cache,
@@ -160,7 +161,7 @@ impl<'r> Blocks<'r> {
     }
 
     fn result(&mut self, value: &mut Json, path: &str) -> Result<ToolResult, Malformed> {
-        let id = need_string(value, "tool_use_id", path, "the id of the call that it answers")?;
+        let id = plain_id(need_string(value, "tool_use_id", path, "the id of the call that it answers")?);
         let mut inner = Blocks::new(&mut *self.rest);
         if let Some(content) = take(value, "content") {
             inner.read(content, &below(path, "content"))?;
@@ -175,7 +176,7 @@ impl<'r> Blocks<'r> {
         let place = path.into();
         let own = |value: String| Signature { origin: ProtocolId::Anthropic, value };
         let reasoning = match Carrier::unwrap(&value) {
-            Some(Carrier::ToolCall { id, signature }) => return self.carried.push((id, signature)),
+            Some(Carrier::ToolCall { id, signature }) => return self.carried.push((plain_id(id), signature)),
             Some(Carrier::Text { signature }) => return self.sign(signature, path),
             Some(Carrier::Reasoning { signature, redacted }) => {
                 Reasoning { text, signature: Some(signature).filter(|known| !known.value.is_empty()), redacted, place }
@@ -221,7 +222,7 @@ fn call(value: &mut Json, path: &str) -> Result<ToolCall, Malformed> {
         Some(_) => return Err(must_be(&below(path, "input"), "an object")),
     };
     Ok(ToolCall {
-        id: need_string(value, "id", path, "the call's id")?,
+        id: plain_id(need_string(value, "id", path, "the call's id")?),
         name: need_string(value, "name", path, "the tool's name")?,
         arguments,
         place: path.into(),

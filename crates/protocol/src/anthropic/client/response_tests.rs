@@ -120,6 +120,35 @@ fn arguments_are_an_object_whatever_the_model_wrote() {
 }
 
 #[test]
+fn ids_that_anthropics_clients_would_not_take_are_wrapped_and_come_back_as_they_were() {
+    let odd = ["call.1|fc:2", "functions.get_weather:0", "é", "LLMOx"];
+    let signed = |id: &&str| Part::ToolCall(ToolCall { signature: Some(foreign()), ..call(id, "{}") });
+    let answered = content(odd.iter().map(signed).collect());
+    let ids: Vec<&str> = answered.as_array().unwrap().iter().filter_map(|block| block["id"].as_str()).collect();
+    assert!(ids.iter().all(|id| id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"_-".contains(&letter))));
+    let results = ids.iter().map(|id| json!({"type": "tool_result", "tool_use_id": id, "content": "r"}));
+    let history = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "content": answered.clone()},
+        {"role": "user", "content": results.collect::<Vec<_>>()},
+    ]});
+    let request = super::decode_request(history.to_string().as_bytes()).unwrap();
+    let called: Vec<(&str, bool)> = request.messages[1]
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall(call) => Some((call.id.as_str(), call.signature == Some(foreign()))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(called, odd.map(|id| (id, true)));
+    let answers = request.messages[2].parts.iter().filter_map(|part| match part {
+        Part::ToolResult(result) => Some((result.id.as_str(), result.name.as_deref())),
+        _ => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), odd.map(|id| (id, Some("f"))));
+}
+
+#[test]
 fn thinking_has_anthropics_own_signature_or_one_that_is_marked_as_anothers() {
     let thought = |text: &str, signature: Option<Signature>, redacted: bool| {
         Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
