@@ -288,6 +288,14 @@ pub enum Tool {
 }
 
 impl Tool {
+    /// The name that the model calls it by, of a tool that the client runs.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Function(FunctionTool { name, .. }) | Self::Custom { name, .. } => Some(name),
+            Self::Hosted { .. } => None,
+        }
+    }
+
     /// Where it stood; in a request that no client sent, its number.
     pub fn place(&self, at: usize) -> Cow<'_, Place> {
         let (Self::Function(FunctionTool { place, .. }) | Self::Custom { place, .. } | Self::Hosted { place, .. }) =
@@ -310,6 +318,9 @@ pub struct FunctionTool {
     /// Of the object that names it.
     pub place: Place,
 }
+
+/// Why a choice is refused that names a tool which there is not, be it that it was refused itself.
+pub(crate) const NOT_OFFERED: &str = "`tool_choice` asks for a tool that `tools` does not define";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice {

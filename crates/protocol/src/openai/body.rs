@@ -2,7 +2,7 @@
 
 use super::ids;
 use crate::{
-    ir::{Effort, FunctionTool, Hint, Loss, Losses, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
+    ir::{Effort, FunctionTool, Hint, Loss, Losses, NOT_OFFERED, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
     json::Json,
     models::{ForcedToolChoice, ModelRules, Sampling},
     openai::content,
@@ -152,6 +152,7 @@ impl<'a> Body<'a> {
             _ => true,
         };
         let mut tools = Vec::with_capacity(request.tools.len());
+        let mut offers_named = false;
         for (at, offered) in request.tools.iter().enumerate() {
             let place = offered.place(at);
             match offered {
@@ -162,6 +163,7 @@ impl<'a> Body<'a> {
                         if let Tool::Function(FunctionTool { cache: Some(hint), .. }) = offered {
                             self.losses.dropped(&hint.place);
                         }
+                        offers_named |= matches!(choice, Some(ToolChoice::Named(name)) if offered.name() == Some(name));
                         tools.push(tool);
                     }
                     // Agents offer a search of the web with everything they ask, and do without.
@@ -172,6 +174,13 @@ impl<'a> Body<'a> {
                 },
             }
         }
+        let choice = choice.filter(|choice| {
+            let missing = matches!(choice, ToolChoice::Named(_)) && !offers_named;
+            if missing {
+                self.losses.refused("tool_choice", NOT_OFFERED);
+            }
+            !missing
+        });
         if tools.is_empty() {
             return;
         }

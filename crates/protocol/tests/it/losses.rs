@@ -314,6 +314,46 @@ fn may_lead_nowhere(protocol: ProtocolId, path: &str) -> bool {
     protocol == ProtocolId::OpenAiResponses && path.ends_with(".strict")
 }
 
+/// The names in a request's choice of tools, and those of the tools that it offers.
+fn chosen_and_offered(upstream: ProtocolId, body: &Value) -> (Vec<&str>, Vec<&str>) {
+    let list = |value: &'static str| body.pointer(value).and_then(Value::as_array).into_iter().flatten();
+    let name = |value: &'static str| body.pointer(value).and_then(Value::as_str).into_iter().collect();
+    match upstream {
+        ProtocolId::OpenAiChat => (
+            name("/tool_choice/function/name"),
+            list("/tools").filter_map(|tool| tool.pointer("/function/name")?.as_str()).collect(),
+        ),
+        ProtocolId::OpenAiResponses | ProtocolId::Anthropic => {
+            (name("/tool_choice/name"), list("/tools").filter_map(|tool| tool["name"].as_str()).collect())
+        }
+        ProtocolId::Gemini => (
+            list("/toolConfig/functionCallingConfig/allowedFunctionNames").filter_map(Value::as_str).collect(),
+            list("/tools")
+                .flat_map(|tool| tool["functionDeclarations"].as_array().into_iter().flatten())
+                .filter_map(|tool| tool["name"].as_str())
+                .collect(),
+        ),
+        ProtocolId::BedrockConverse => (
+            name("/toolConfig/toolChoice/tool/name"),
+            list("/toolConfig/tools").filter_map(|tool| tool.pointer("/toolSpec/name")?.as_str()).collect(),
+        ),
+    }
+}
+
+/// The same request, with its choice of tools fallen on one that not every upstream takes.
+fn forced(protocol: ProtocolId, mut body: Value) -> Value {
+    const ODD: &str = "ünfit name";
+    match protocol {
+        ProtocolId::OpenAiChat => body["tool_choice"] = json!({"type": "function", "function": {"name": ODD}}),
+        ProtocolId::Gemini => {
+            body["toolConfig"] = json!({"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [ODD]}});
+        }
+        ProtocolId::Anthropic => body["tool_choice"] = json!({"type": "tool", "name": ODD}),
+        _ => body["tool_choice"] = json!({"type": "function", "name": ODD}),
+    }
+    body
+}
+
 /// All that is lost of a request on its way to a model, whatever is spoken there.
 fn lost(protocol: ProtocolId, body: &Value, model: &str) -> Vec<(ProtocolId, Loss)> {
     let client = inbound(protocol).expect("it has clients");
@@ -339,6 +379,31 @@ proptest! {
                 leads_somewhere(&body, &loss.path) || may_lead_nowhere(protocol, &loss.path),
                 "{} to {}: {loss:?} in {body}", protocol.as_str(), upstream.as_str()
             );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_told_as_left_out_is_left_out((protocol, body) in anything(), force in any::<bool>(), model in 0..MODELS.len()) {
+        let (body, model) = (if force { forced(protocol, body) } else { body }, MODELS[model]);
+        let request = inbound(protocol).expect("it has clients").decode_request(body.to_string().as_bytes()).expect("it is valid");
+        for upstream in OUTBOUND.iter().filter(|upstream| upstream.id() != protocol) {
+            let rules = Models::builtin().rules(upstream.id(), "", model);
+            let mut losses = Losses::default();
+            let sent = upstream.encode_request(&request, Target { model, rules: &rules }, &mut losses);
+            let text = String::from_utf8(sent).expect("JSON is text");
+            let (from, to) = (protocol.as_str(), upstream.id().as_str());
+            // Fields, blocks and tools that nobody but the client's own providers could know.
+            prop_assert!(!text.contains("of_next_year"), "{from} to {to}: {text}");
+            let sent: Value = serde_json::from_str(&text).expect("requests are JSON");
+            let (chosen, offered) = chosen_and_offered(upstream.id(), &sent);
+            prop_assert!(chosen.iter().all(|name| offered.contains(name)), "{from} to {to}: {chosen:?} of {offered:?}");
+            if losses.refusals().any(|(path, _)| path == "n" || path.ends_with("candidateCount")) {
+                prop_assert!(sent.get("n").is_none() && sent["generationConfig"].get("candidateCount").is_none());
+            }
         }
     }
 }

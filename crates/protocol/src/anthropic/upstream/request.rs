@@ -116,13 +116,13 @@ fn tools<'a>(
 ) -> (Vec<wire::Tool<'a>>, Option<ToolChoice<'a>>) {
     let declared = tools::declare(request, rules, dialect, losses);
     if !declared.is_empty() {
-        let choice = tools::choose(request, rules, losses);
+        let choice = tools::choose(request, &declared, rules, losses);
         return (declared, choice);
     }
     if let Some(ir::ToolChoice::Required | ir::ToolChoice::Named(_) | ir::ToolChoice::Allowed { .. }) =
         request.tool_choice
     {
-        losses.refused("tool_choice", "`tool_choice` asks for a tool that `tools` does not define");
+        losses.refused("tool_choice", ir::NOT_OFFERED);
     }
     let known = tools::from_history(turns);
     let choice = (!known.is_empty()).then_some(ToolChoice::None);

@@ -37,7 +37,7 @@ pub(super) fn declare<'a>(
         if !is_offered(tool, request.tool_choice.as_ref(), rules) {
             continue;
         }
-        if let Some(name) = name(tool) {
+        if let Some(name) = tool.name() {
             if !ids::is_safe(name) || name.len() > longest_name {
                 let why = format!("{taker} takes tool names of 1 to {longest_name} letters, digits, `_` and `-`");
                 losses.refused((&*place, "name"), why);
@@ -78,18 +78,11 @@ fn web_search() -> Json {
 /// forced.
 fn is_offered(tool: &ir::Tool, choice: Option<&ir::ToolChoice>, rules: &ModelRules) -> bool {
     match choice {
-        Some(ir::ToolChoice::Allowed { names, .. }) => name(tool).is_some_and(|name| names.contains(name)),
+        Some(ir::ToolChoice::Allowed { names, .. }) => tool.name().is_some_and(|name| names.contains(name)),
         Some(ir::ToolChoice::Named(known)) if rules.forced_tool_choice == ForcedToolChoice::Never => {
-            name(tool) == Some(known.as_str())
+            tool.name() == Some(known.as_str())
         }
         _ => true,
-    }
-}
-
-fn name(tool: &ir::Tool) -> Option<&str> {
-    match tool {
-        ir::Tool::Function(FunctionTool { name, .. }) | ir::Tool::Custom { name, .. } => Some(name),
-        ir::Tool::Hosted { .. } => None,
     }
 }
 
@@ -196,8 +189,17 @@ pub(super) fn from_history<'a>(turns: &[Turn<'a>]) -> Vec<Tool<'a>> {
         .collect()
 }
 
-/// What the model may or must call of `tools`, which are not empty.
-pub(super) fn choose<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &mut Losses) -> Option<ToolChoice<'a>> {
+fn offers(declared: &[Tool<'_>], name: &str) -> bool {
+    declared.iter().any(|tool| matches!(tool, Tool::Function(function) if function.name == name))
+}
+
+/// What the model may or must call of the tools that were declared, of which there is one at least.
+pub(super) fn choose<'a>(
+    request: &'a ir::Request,
+    declared: &[Tool<'_>],
+    rules: &ModelRules,
+    losses: &mut Losses,
+) -> Option<ToolChoice<'a>> {
     let single = request.parallel_tool_calls == Some(false);
     let auto = ToolChoice::Auto { disable_parallel_tool_use: single };
     let forced = match request.tool_choice.as_ref() {
@@ -206,6 +208,10 @@ pub(super) fn choose<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &
         Some(ir::ToolChoice::Auto | ir::ToolChoice::Allowed { required: false, .. }) => return Some(auto),
         Some(ir::ToolChoice::Required | ir::ToolChoice::Allowed { required: true, .. }) => {
             ToolChoice::Any { disable_parallel_tool_use: single }
+        }
+        Some(ir::ToolChoice::Named(name)) if !offers(declared, name) => {
+            losses.refused("tool_choice", ir::NOT_OFFERED);
+            return single.then_some(auto);
         }
         Some(ir::ToolChoice::Named(name)) => ToolChoice::Tool { name, disable_parallel_tool_use: single },
     };

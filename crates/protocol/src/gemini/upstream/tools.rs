@@ -130,6 +130,9 @@ fn calling<'a>(
     losses: &mut Losses,
 ) -> Option<FunctionCallingConfig<'a>> {
     if functions.is_empty() {
+        if let Some(ToolChoice::Named(_)) = request.tool_choice {
+            losses.refused("tool_choice", ir::NOT_OFFERED);
+        }
         return None;
     }
     if request.parallel_tool_calls == Some(false) {
@@ -157,6 +160,12 @@ fn calling<'a>(
         ForcedToolChoice::UnlessBudget => !budgeted,
         ForcedToolChoice::Never => false,
     };
+    let asked = names.len();
+    names.retain(|name| functions.iter().any(|function| names::plain(&function.name) == name.as_str()));
+    if names.is_empty() && asked > 0 {
+        losses.refused("tool_choice", ir::NOT_OFFERED);
+        mode = free;
+    }
     if mode == Mode::Any && !may_force {
         losses.approximated("tool_choice");
         (mode, names) = (free, Vec::new());
