@@ -53,8 +53,9 @@ fn calls_answered_there(response: &Value, expect: &mut Value) {
 /// The parts of a summary are paragraphs.
 fn summaries(response: &Value, expect: &mut Value) {
     let last = response["sse_text"].as_str().and_then(|text| {
-        let frames = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
-        frames.last()
+        let mut frames =
+            text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+        frames.next_back()
     });
     let answer = last.as_ref().map_or(&response["body"], |last| &last["response"]);
     let items = answer["output"].as_array().into_iter().flatten().filter(|item| item["type"] == "reasoning");
