@@ -165,7 +165,14 @@ async fn an_agents_request_reaches_an_openai_upstream_whole_and_what_is_lost_is_
     assert_eq!((&sent["reasoning_effort"], &sent["tools"][0]["function"]["name"]), (&json!("medium"), &json!("Bash")));
     assert!(!String::from_utf8_lossy(&a.last().body).contains("EqQBCkYIBxgC"), "a signature left its protocol");
     let dropped = reply.header("x-orchestrator-dropped").unwrap();
-    for path in ["context_management", "tools[].eager_input_streaming", "messages[].output_config", "cache_control"] {
+    for path in [
+        "context_management",
+        "system[0]",
+        "system[1].cache_control",
+        "tools[0].eager_input_streaming",
+        "messages[1].output_config",
+        "messages[3].content[0].cache_control",
+    ] {
         assert!(dropped.split(',').any(|told| told == path), "{path} in {dropped}");
     }
 }

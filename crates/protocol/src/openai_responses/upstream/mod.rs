@@ -51,7 +51,7 @@ impl Outbound for OpenAiResponses {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode_error(status, body)
+        error::decode_error(ProtocolId::OpenAiResponses, status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
