@@ -24,7 +24,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}:{}", config.server.host, config.server.port))?;
     let address = listener.local_addr()?;
-    let (app, first) = App::start(config).await?;
+    let (app, first) = App::start(config, address).await?;
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();

@@ -9,7 +9,8 @@ use crate::{app::App, catalog::Caller, clock, limits::Subject, secret::KeyHash};
 
 /// The caller behind a request's key, wherever its protocol puts it. `Authorization: Bearer` wins over the others.
 ///
-/// Missing, unknown, expired and revoked keys get the same answer: who tries keys learns nothing from it.
+/// Missing, unknown, expired and revoked keys get the same answer: who tries keys learns nothing from it. Where the database
+/// cannot be asked, a key that nobody here knows may be a new one: that is no fault of its holder's.
 pub fn caller(
     app: &App,
     headers: &HeaderMap,
@@ -22,6 +23,9 @@ pub fn caller(
         Some(caller) if caller.expires_at.is_none_or(|at| clock::now_micros() < at) => Ok(caller),
         None if presented.is_none() && app.config.auth.allow_anonymous => {
             Ok(Arc::new(Caller { subject: address.map(Subject::Address), ..Caller::default() }))
+        }
+        None if presented.is_some() && app.is_cut_off() => {
+            Err(ApiError::new(ErrorKind::Unavailable, "the key cannot be checked just now; try again later"))
         }
         _ => Err(ApiError::new(ErrorKind::Unauthorized, "missing or invalid API key")),
     }

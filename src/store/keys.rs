@@ -1,5 +1,7 @@
 //! Keys that clients call with.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Store, StoreError, db, found_one,
     row::{from_row, json},
@@ -7,7 +9,7 @@ use super::{
 use crate::{fidelity::Fidelity, secret::KeyHash};
 
 /// One row of `api_key`. The key's text is nowhere: only what it hashes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: i64,
     /// Whose it is, or what for.

@@ -3,7 +3,7 @@
 use llm_orchestrator::{
     fidelity::Fidelity,
     secret::KeyHash,
-    store::{ApiKey, Noun, Store, StoreError},
+    store::{ApiKey, Node, Noun, Store, StoreError},
 };
 use serde_json::json;
 
@@ -28,6 +28,9 @@ scenarios!(
     what_was_found_out_about_a_provider_goes_with_what_it_was,
     a_setting_is_claimed_once,
     a_snapshot_holds_everything_but_dead_keys,
+    every_change_of_the_configuration_is_another_epoch,
+    a_change_that_fails_is_no_epoch,
+    nodes_are_known_while_they_say_that_they_live,
     ids_are_never_given_twice,
     migrating_twice_does_nothing,
     a_reset_leaves_an_empty_database,
@@ -253,7 +256,7 @@ async fn a_revoked_key_is_kept_but_not_live(store: Store) {
 async fn an_edited_key_is_another_configuration(store: Store) {
     let written = key(&store, "team").await;
     store.insert_key(&written).await.unwrap();
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     let edited = store.edit_key::<StoreError>(written.id, |row| {
         (row.enabled, row.fidelity) = (false, Some(Fidelity::Lenient));
         Ok(())
@@ -261,7 +264,7 @@ async fn an_edited_key_is_another_configuration(store: Store) {
     let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), ..written.clone() };
     assert_eq!(edited.await.unwrap(), Some(expected.clone()));
     assert_eq!(store.key(written.id).await.unwrap(), Some(expected.clone()));
-    assert_ne!(store.fingerprint().await.unwrap(), before);
+    assert!(store.epoch().await.unwrap() > before);
 
     assert!(store.edit_key(999, |_| Ok::<_, StoreError>(())).await.unwrap().is_none());
     let refused = store.edit_key(written.id, |row| {
@@ -290,11 +293,11 @@ async fn what_was_found_out_about_a_provider_goes_with_what_it_was(store: Store)
     let written = provider(&store, "main").await;
     store.insert_provider(&written).await.unwrap();
     let found = json!({"models": {"m": {"größe": 1}}}).as_object().cloned().unwrap();
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     assert!(store.put_capabilities(written.id, written.updated_at, &found, 2000).await.unwrap());
     let known = store.provider(written.id).await.unwrap().unwrap();
     assert_eq!((known.capabilities, known.examined_at), (Some(found.clone()), Some(2000)));
-    assert_ne!(store.fingerprint().await.unwrap(), before);
+    assert!(store.epoch().await.unwrap() > before);
     let stale = written.updated_at - 1;
     assert!(!store.put_capabilities(written.id, stale, &found, 3000).await.unwrap(), "it is another by now");
 
@@ -331,6 +334,75 @@ async fn a_snapshot_holds_everything_but_dead_keys(store: Store) {
     assert_eq!(snapshot.models, [served]);
     assert_eq!(snapshot.model_providers, [association]);
     assert_eq!(snapshot.keys, [live]);
+}
+
+async fn every_change_of_the_configuration_is_another_epoch(store: Store) {
+    let mut seen = vec![store.epoch().await.unwrap()];
+    let mut changed = async |what: &str| {
+        let epoch = store.epoch().await.unwrap();
+        assert!(epoch > *seen.last().unwrap(), "{what}");
+        assert_eq!(store.snapshot().await.unwrap().epoch, epoch);
+        seen.push(epoch);
+    };
+    let main = provider(&store, "main").await;
+    store.insert_provider(&main).await.unwrap();
+    changed("a provider").await;
+    store.edit_provider(main.id, |row| Ok::<_, StoreError>(row.weight = 1)).await.unwrap();
+    changed("another weight").await;
+    store.put_listed_models(main.id, &["a".into()], 5).await.unwrap();
+    changed("a list").await;
+    let served = model(&store, "small").await;
+    store.insert_model(&served).await.unwrap();
+    changed("a model").await;
+    let association = model_provider(&store, &served, &main).await;
+    store.insert_model_provider(&association).await.unwrap();
+    changed("an association").await;
+    store.delete_model_provider(association.id).await.unwrap();
+    changed("its end").await;
+    store.import_models(main.id, &pairs(&[("a", "a"), ("b", "b")])).await.unwrap();
+    changed("an import").await;
+    let team = key(&store, "team").await;
+    store.insert_key(&team).await.unwrap();
+    changed("a key").await;
+    store.revoke_key(team.id, 2000).await.unwrap();
+    changed("a key's end").await;
+    store.delete_model(served.id).await.unwrap();
+    changed("a model's end").await;
+    store.delete_provider(main.id).await.unwrap();
+    changed("a provider's end").await;
+}
+
+async fn a_change_that_fails_is_no_epoch(store: Store) {
+    let before = store.epoch().await.unwrap();
+    store.import_models(999, &pairs(&[("a", "a")])).await.unwrap_err();
+    store.put_setting("other", "value").await.unwrap();
+    store.delete_provider(999).await.unwrap();
+    assert_eq!(store.epoch().await.unwrap(), before);
+}
+
+fn node(id: &str, started_at: i64) -> Node {
+    Node {
+        id: id.into(),
+        address: "127.0.0.1:8000".into(),
+        hostname: "host".into(),
+        version: "1.0.0".into(),
+        epoch: 1,
+        started_at,
+        seen_at: started_at,
+    }
+}
+
+async fn nodes_are_known_while_they_say_that_they_live(store: Store) {
+    let (first, second) = (node("b", 1000), node("a", 2000));
+    store.put_node(&second, 0).await.unwrap();
+    store.put_node(&first, 0).await.unwrap();
+    assert_eq!(store.nodes(0).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(store.nodes(1500).await.unwrap(), [second.clone()]);
+    let later = Node { epoch: 2, seen_at: 3000, ..first };
+    store.put_node(&later, 2500).await.unwrap();
+    assert_eq!(store.nodes(0).await.unwrap(), [later], "the other one was forgotten");
+    store.delete_node("b").await.unwrap();
+    assert_eq!(store.nodes(0).await.unwrap(), []);
 }
 
 async fn ids_are_never_given_twice(store: Store) {

@@ -4,6 +4,7 @@ mod configuration;
 mod files;
 mod journal;
 mod logs;
+mod million;
 pub mod postgres;
 mod upstream_objects;
 
