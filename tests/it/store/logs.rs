@@ -86,7 +86,7 @@ async fn a_row_is_read_back_as_it_was_written(store: Store) {
         user_agent: Some("curl/8".into()),
         ..row("req_1", 1000)
     };
-    insert(&store, &[written.clone()]).await;
+    insert(&store, std::slice::from_ref(&written)).await;
     insert(&store, &[]).await;
     let page = store.logs(&LogFilter::default(), 1, 50).await.unwrap();
     assert_eq!((page.total, page.rows), (1, vec![written]));
