@@ -4,6 +4,7 @@
 //! well; while it is not, they wait until the queue is full.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{LogRow, Store, StoreError};
+use crate::{
+    clock,
+    store::{LogRow, Store, StoreError},
+};
 
 /// How long a look at the log waits for rows that are on their way.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -190,6 +194,7 @@ impl Writer {
         }
         match self.insert(rows).await {
             Ok(missing) => {
+                self.note_key_use(rows).await;
                 self.counts.settle(rows.len() - missing, &self.counts.written);
                 self.counts.settle(missing, &self.counts.dropped);
                 if missing > 0 {
@@ -201,6 +206,15 @@ impl Writer {
                 tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
                 self.write_one_by_one(rows).await;
             }
+        }
+    }
+
+    /// Notes which keys were used. Where that fails the next rows will tell.
+    async fn note_key_use(&self, rows: &[LogRow]) {
+        let ids: BTreeSet<i64> = rows.iter().filter_map(|row| row.key_id).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        if let Err(error) = self.store.note_key_use(&ids, clock::now_micros()).await {
+            tracing::debug!(%error, "When keys were last used could not be noted");
         }
     }
 

@@ -17,6 +17,7 @@ mod model_providers;
 mod models;
 mod nodes;
 mod providers;
+mod reseal;
 mod retention;
 mod row;
 mod schema;

@@ -11,9 +11,10 @@ use aws_lc_rs::digest;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_init.sql", "990d9f8156f4ae9a4efc5b559185d37402f5e75ac5526c7d3189a1b2f8d84b9e"),
     ("0002_protocols.sql", "9d19150e7bd19f15ee9ca00d3caed0ba0c2eba94b8c5c87a9b4a76e3150bcd99"),
-    ("postgres/0004_cluster.sql", "9f0f05d1a80494f4a0e857698bdb1dd864047c6a765ee6f36e22e5a3de081a74"),
+    ("0006_keys.sql", "568e03b4a76ff9a4227837c504ce8a0e806d11b5b5e21db67d9243a27c2d7294"),
     ("postgres/0005_log_by_time.sql", "e65ce06caa2380c37e019536b56133acc3d9a50eab5c0b60c3ba9f3e7e396159"),
-    ("sqlite/0004_cluster.sql", "c5d9e98b6b7949da48f758fa16a7678945ceb0677d5fa37d5923694a7bdea60f"),
+    ("postgres/0009_cluster.sql", "8fbcf5411b3bf50d55f76290b7ce497232146e18f9aadd89eea79ef2b2f4360f"),
+    ("sqlite/0009_cluster.sql", "5159d6c3afab8dbe6263e43b9e625e9b5295069225e9b1e5fe5b77b14769b158"),
 ];
 
 /// Longest file, tests at its end not counted.

@@ -30,7 +30,7 @@ use super::{
     record::Record,
     whereabouts::{self, Found, owner},
 };
-use crate::app::App;
+use crate::{app::App, catalog::Endpoint};
 
 /// The last answer on a connection, for the next request on it.
 #[derive(Default)]
@@ -66,6 +66,10 @@ enum Past {
 }
 
 impl Work for Create {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Responses
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
     }

@@ -3,4 +3,6 @@
 mod database;
 mod export;
 mod keys;
+mod keys_docs;
+mod keys_scope;
 mod providers;

@@ -12,13 +12,15 @@ create table node (
 );
 
 -- The epoch of the configuration: one more after every change of the tables below, whoever made it, and in the same
--- transaction.
+-- transaction. Sealing a provider's secrets anew is no change, and neither is the use of a key.
 insert into counter (name, value) values ('configuration', 1);
 
 create trigger provider_inserted after insert on provider begin
     update counter set value = value + 1 where name = 'configuration';
 end;
-create trigger provider_updated after update on provider begin
+create trigger provider_updated after update on provider
+when new.updated_at <> old.updated_at or new.listed_at is not old.listed_at or new.examined_at is not old.examined_at
+begin
     update counter set value = value + 1 where name = 'configuration';
 end;
 create trigger provider_deleted after delete on provider begin
@@ -48,7 +50,7 @@ end;
 create trigger api_key_inserted after insert on api_key begin
     update counter set value = value + 1 where name = 'configuration';
 end;
-create trigger api_key_updated after update on api_key begin
+create trigger api_key_updated after update on api_key when new.last_used_at is old.last_used_at begin
     update counter set value = value + 1 where name = 'configuration';
 end;
 create trigger api_key_deleted after delete on api_key begin
