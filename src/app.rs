@@ -21,7 +21,10 @@ use crate::{
     clock, cluster,
     config::Config,
     doctor::Doctor,
-    gateway::{responses::Conversations, whereabouts::Whereabouts},
+    gateway::{
+        responses::{self, Conversations},
+        whereabouts::Whereabouts,
+    },
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -162,6 +165,7 @@ impl App {
         probe::spawn(&app);
         cluster::spawn(&app);
         retention::spawn(&app);
+        responses::sweep(&app);
         Ok((app, first))
     }
 

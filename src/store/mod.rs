@@ -18,6 +18,7 @@ mod models;
 mod nodes;
 mod providers;
 mod reseal;
+mod responses;
 mod retention;
 mod row;
 mod schema;
@@ -35,6 +36,7 @@ pub use self::{
     models::Model,
     nodes::Node,
     providers::Provider,
+    responses::KeptResponse,
     snapshot::Snapshot,
     stats::{Percentiles, ProviderStats, Stats, Tally},
     upstream_objects::UpstreamObject,

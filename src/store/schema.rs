@@ -25,7 +25,8 @@ fn with_own(own: &Migrator) -> Migrator {
 const TABLE: &str = "_sqlx_migrations";
 
 /// All tables, those first that refer to others.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
+    "response",
     "upstream_object",
     "model_provider",
     "model",

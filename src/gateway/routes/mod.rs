@@ -96,7 +96,6 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let address = auth::address(app, &parts);
     let row = LogRow {
-        request_id: request_id.to_string(),
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
@@ -105,7 +104,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
-    let mut record = Record::begin(app.clone(), row);
+    let mut record = Record::begin(app.clone(), &request_id, row);
     let answer = async {
         let caller = auth::identify(app, &parts, address)?;
         record.called_by(&caller);

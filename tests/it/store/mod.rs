@@ -6,6 +6,7 @@ mod journal;
 mod logs;
 mod million;
 pub mod postgres;
+mod responses;
 mod upstream_objects;
 
 use llm_orchestrator::store::{Model, ModelProvider, Noun, Provider, Store};
