@@ -81,6 +81,12 @@ impl Gateway {
         &self.settings
     }
 
+    /// The address of its database.
+    pub fn database(&self) -> String {
+        let database = self.settings.iter().find(|(name, _)| name == "DATABASE_URL");
+        database.map(|(_, url)| url.clone()).expect("the test did not leave it out")
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
