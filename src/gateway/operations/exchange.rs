@@ -3,7 +3,6 @@
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, response::Parts};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use llm_protocol::{
     Outbound, ProtocolId, Target as Aim,
     ir::{ApiError, ErrorKind, Losses, Usage},
@@ -29,7 +28,7 @@ use crate::{
     },
     providers::{Operation, Outgoing},
     routing::Target,
-    upstream::{Pieces, late, malformed, read_whole},
+    upstream::{Incoming, Pieces, late, malformed, read_whole},
 };
 
 /// One request of an operation.
