@@ -13,6 +13,7 @@ use hyper::{
 
 use crate::{block_on, canned, exchange};
 
+/// What one protocol's calls are answered with.
 struct Answers {
     whole: Bytes,
     stream: Vec<Bytes>,
@@ -20,10 +21,14 @@ struct Answers {
 
 /// Serves until it is killed.
 pub fn run() -> anyhow::Result<()> {
-    let answers = Arc::new(Answers { whole: canned::whole(), stream: canned::stream() });
+    let openai = Arc::new(Answers { whole: canned::whole(), stream: canned::stream() });
+    let anthropic = Arc::new(Answers { whole: canned::message(), stream: canned::message_stream() });
     block_on(exchange::serve(move || {
-        let answers = Arc::clone(&answers);
-        service_fn(move |request| answer(Arc::clone(&answers), request))
+        let (openai, anthropic) = (Arc::clone(&openai), Arc::clone(&anthropic));
+        service_fn(move |request: Request<Incoming>| {
+            let is_anthropic = request.uri().path().ends_with("/messages");
+            answer(Arc::clone(if is_anthropic { &anthropic } else { &openai }), request)
+        })
     }))
 }
 
