@@ -37,7 +37,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     if request.method() == Method::GET {
-        let models = Bytes::from_static(br#"{"object":"list","data":[{"id":"gpt-4o-mini","object":"model"}]}"#);
+        // To each provider its own model, so that nobody else is asked for it.
+        let is_anthropic = request.headers().contains_key("anthropic-version");
+        let model = if is_anthropic { "claude-haiku-4-5" } else { "gpt-4o-mini" };
+        let models = Bytes::from(format!(r#"{{"object":"list","data":[{{"id":"{model}","object":"model"}}]}}"#));
         return Ok(reply("application/json", Full::new(models).boxed()));
     }
     let body = request.into_body().collect().await?.to_bytes();

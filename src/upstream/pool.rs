@@ -86,7 +86,7 @@ pub(super) struct Pool {
 /// Connections that wait, each list in the order of their last use.
 #[derive(Default)]
 struct Shelf {
-    connections: HashMap<Origin, Vec<(Connection, Instant)>>,
+    connections: HashMap<Origin, Vec<(Box<Connection>, Instant)>>,
     /// Somebody looks through them from time to time.
     swept: bool,
 }
@@ -113,7 +113,8 @@ impl Pool {
         let idle = if fresh { None } else { self.take(&origin) };
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.connect(uri.clone()).await.map_err(Failure::Connect)?,
+            // Boxed, since what making a connection needs would make every request's future large.
+            None => Box::pin(self.connect(uri.clone())).await.map_err(Failure::Connect)?,
         };
         let answer = connection.send(request).await?;
         let lease = Lease { connection, pool: Arc::downgrade(self), origin };
@@ -121,7 +122,7 @@ impl Pool {
     }
 
     /// The connection that was used last and is still open. The others get old enough to be closed, if it is enough.
-    fn take(&self, origin: &Origin) -> Option<Connection> {
+    fn take(&self, origin: &Origin) -> Option<Box<Connection>> {
         loop {
             let (mut connection, since) = self.shelf().connections.get_mut(origin)?.pop()?;
             if since.elapsed() < IDLE && connection.is_open() {
@@ -130,7 +131,7 @@ impl Pool {
         }
     }
 
-    fn give_back(self: &Arc<Self>, origin: Origin, connection: Connection) {
+    fn give_back(self: &Arc<Self>, origin: Origin, connection: Box<Connection>) {
         let mut shelf = self.shelf();
         let list = shelf.connections.entry(origin).or_default();
         if list.len() < MOST_IDLE {
@@ -142,11 +143,11 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, uri: Uri) -> Result<Connection, BoxError> {
+    async fn connect(&self, uri: Uri) -> Result<Box<Connection>, BoxError> {
         let connecting = async {
             let stream = self.connector.clone().oneshot(uri).await?;
             let (sender, driver) = http1::handshake(stream).await?;
-            Ok(Connection { sender, driver: Some(driver), used: false })
+            Ok(Box::new(Connection { sender, driver: Some(driver), used: false }))
         };
         timeout(self.connect_timeout, connecting)
             .await
@@ -175,7 +176,7 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// One connection over which one request at a time goes.
+/// One connection over which one request at a time goes. It holds what TLS needs, some kilobytes, so it is always boxed.
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Gone once the connection is over.
@@ -228,7 +229,7 @@ fn drive(driver: &mut Option<http1::Connection<MaybeHttpsStream<Leg>, Full<Bytes
 
 /// A connection in use, and where it belongs afterwards.
 struct Lease {
-    connection: Connection,
+    connection: Box<Connection>,
     pool: Weak<Pool>,
     origin: Origin,
 }
