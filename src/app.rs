@@ -13,7 +13,10 @@ use crate::{
     clock,
     config::Config,
     doctor::Doctor,
-    gateway::{responses::Conversations, whereabouts::Whereabouts},
+    gateway::{
+        responses::{self, Conversations},
+        whereabouts::Whereabouts,
+    },
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -118,6 +121,7 @@ impl App {
         app.reload().await?;
         probe::spawn(&app);
         app.watch_store();
+        responses::sweep(&app);
         Ok((app, first))
     }
 
@@ -264,18 +268,8 @@ async fn create_provider(
 
 async fn create_api_key(store: &Store) -> anyhow::Result<SecretString> {
     let key = secret::generate("sk-");
-    let row = ApiKey {
-        id: store.new_id(Noun::ApiKey).await?,
-        name: "default".to_owned(),
-        prefix: secret::mask(key.expose_secret()),
-        hash: KeyHash::of(key.expose_secret()),
-        enabled: true,
-        fidelity: None,
-        allowed_models: None,
-        expires_at: None,
-        created_at: clock::now_micros(),
-        revoked_at: None,
-    };
+    let id = store.new_id(Noun::ApiKey).await?;
+    let row = ApiKey::new(id, "default", key.expose_secret(), clock::now_micros());
     store.insert_key(&row).await?;
     Ok(key)
 }

@@ -5,6 +5,7 @@ pub mod attempt;
 mod auth;
 mod count;
 mod drive;
+mod held;
 mod models;
 mod operations;
 mod prepare;
@@ -15,6 +16,7 @@ mod routes;
 pub mod stream;
 mod told;
 mod turns;
+mod watch;
 pub mod whereabouts;
 
 use std::sync::Arc;
@@ -36,13 +38,14 @@ use self::{
     asked::Asked,
     attempt::{Answer, Reply},
     drive::{Exchange, Won, drive},
+    held::Held,
     prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
 };
 use crate::{
     app::App,
-    catalog::{Caller, Catalog},
+    catalog::{Caller, Endpoint},
     fidelity::Fidelity,
     health::Outcome,
     routing::{self, Target},
@@ -60,8 +63,8 @@ pub struct Call {
     pub stream: Option<bool>,
     /// As in [`llm_protocol::Envelope::array`].
     pub array: bool,
-    /// The one provider that can serve it, where it goes on from what only that one holds.
-    pub held_by: Option<i64>,
+    /// What it goes on from, where only some providers hold that.
+    pub held: Option<Held>,
     /// What an answer that is written here repeats of the request otherwise than its body has it.
     pub echo: Vec<(&'static str, Json)>,
 }
@@ -77,7 +80,7 @@ pub struct Origin {
 impl Call {
     /// A call whose body says everything.
     pub fn of(inbound: &'static dyn Inbound) -> Self {
-        Self { inbound, model: None, stream: None, array: false, held_by: None, echo: Vec::new() }
+        Self { inbound, model: None, stream: None, array: false, held: None, echo: Vec::new() }
     }
 }
 
@@ -92,6 +95,9 @@ pub struct Arrival {
 
 /// What a client's call is about.
 trait Work: Send {
+    /// What a key must be for to call it.
+    fn endpoint(&self) -> Endpoint;
+
     /// The protocol in whose words the client is told of errors.
     fn inbound(&self) -> &'static dyn Inbound;
 
@@ -105,6 +111,10 @@ trait Work: Send {
 }
 
 impl Work for Call {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::generating(self.inbound.id())
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         self.inbound
     }
@@ -133,22 +143,22 @@ pub async fn handle(
     record.asked(&asked.wish.model, asked.stream, manners);
     call.inbound.validate(&members)?;
     let catalog = app.catalog();
-    allow(&catalog, caller, &asked.wish.model)?;
+    auth::allow(&catalog, caller, &asked.wish.model)?;
     admit(app, caller)?;
 
-    let mut groups = routing::candidates(&catalog, &asked.wish)?;
-    if let Some(holder) = call.held_by {
-        groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
-        if groups.iter().all(Vec::is_empty) {
-            return Err(responses::gone(&members.string("previous_response_id").unwrap_or_default()));
-        }
+    let (owner, protocol) = (whereabouts::owner(caller), call.inbound.id());
+    let named = held::named(app, &owner, protocol, &members, &body).await?;
+    let mut groups = auth::candidates(&catalog, caller, &asked.wish)?;
+    if let Some(held) = call.held.as_ref().or(named.as_ref()) {
+        groups = held.among(groups)?;
     }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
     let forwarded = forwarded(call.inbound, headers);
     let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, asked.patience(), plan, &mut source, record).await?;
-    Ok(answer(app, call.inbound, &asked, won, record))
+    let response = answer(app, call.inbound, &asked, won, record);
+    Ok(held::note(app, &owner, protocol, &members, response).await)
 }
 
 impl Exchange for Source<'_> {
@@ -189,14 +199,6 @@ fn forwarded(inbound: &dyn Inbound, headers: &HeaderMap) -> HeaderMap {
 /// Whether `stream_options` asks for the usage.
 fn asks_for_usage(options: &str) -> bool {
     Members::read(options.as_bytes()).is_ok_and(|options| options.get("include_usage") == Some("true"))
-}
-
-/// Fails if the caller's key is not for this model.
-fn allow(catalog: &Catalog, caller: &Caller, model: &str) -> Result<(), ApiError> {
-    if caller.may_use(model) || caller.may_use(routing::split(catalog, model).1) {
-        return Ok(());
-    }
-    Err(ApiError::new(ErrorKind::Forbidden, format!("this API key may not use the model `{model}`")))
 }
 
 /// Counts the request against the caller's limit.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::prepare::Unsaid;
-use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
+use crate::{app::App, catalog::Caller, clock, http::middleware::RequestId, routing::Target, store::LogRow};
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
 const CLIENT_CLOSED: u16 = 499;
@@ -25,6 +25,8 @@ struct Inner {
     app: Arc<App>,
     began: Instant,
     row: LogRow,
+    /// What the answer's id is made of, where one is made.
+    answer_id: RequestId,
     usage: Option<Usage>,
     price: Option<crate::pricing::Price>,
     manners: Manners,
@@ -51,9 +53,11 @@ impl Inner {
 
 impl Record {
     /// Begins the record of a request that has just come in.
-    pub fn begin(app: Arc<App>, row: LogRow) -> Self {
+    pub fn begin(app: Arc<App>, request_id: &RequestId, row: LogRow) -> Self {
         let (began, manners) = (Instant::now(), Manners::default());
-        let inner = Inner { app, began, row, usage: None, price: None, manners, several: false };
+        let row = LogRow { request_id: request_id.to_string(), ..row };
+        let answer_id = request_id.unchosen();
+        let inner = Inner { app, began, row, answer_id, usage: None, price: None, manners, several: false };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -167,7 +171,7 @@ impl Record {
         let inner = self.inner.as_ref();
         let manners = inner.map(|inner| inner.manners).unwrap_or_default();
         Envelope {
-            request_id: inner.map_or_else(String::new, |inner| inner.row.request_id.clone()),
+            request_id: inner.map_or_else(String::new, |inner| inner.answer_id.to_string()),
             created: (clock::now_micros() / 1_000_000).unsigned_abs(),
             model: inner.and_then(|inner| inner.row.model.clone()).unwrap_or_default(),
             include_usage: manners.include_usage,

@@ -14,6 +14,8 @@ mod logs;
 mod model_providers;
 mod models;
 mod providers;
+mod reseal;
+mod responses;
 mod row;
 mod schema;
 mod settings;
@@ -28,6 +30,7 @@ pub use self::{
     model_providers::ModelProvider,
     models::Model,
     providers::Provider,
+    responses::KeptResponse,
     snapshot::{Fingerprint, Snapshot},
     stats::{Percentiles, ProviderStats, Stats, Tally},
     upstream_objects::UpstreamObject,

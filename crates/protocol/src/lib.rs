@@ -81,7 +81,7 @@ impl ProtocolId {
 /// no clock and draws no random numbers.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    /// Made into an answer's id where the upstream gave none; unique per request.
+    /// Made into an answer's id where the upstream gave none; unique per request, and not the client's choice.
     pub request_id: String,
     /// Seconds since the epoch.
     pub created: u64,

@@ -13,9 +13,10 @@ use llm_protocol::{
     openai_responses::OpenAiResponses,
 };
 
-use super::{Conversation, conversations::split};
+use super::{Conversation, archive, conversations::split};
 use crate::{
     app::App,
+    catalog::Endpoint,
     gateway::{
         Arrival, Work,
         operations::{Noun, Stored},
@@ -32,19 +33,23 @@ pub struct Kept {
 }
 
 impl Work for Kept {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Responses
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let owner = owner(&arrival.caller);
-        let Some(conversation) = app.conversations.get(&owner, &self.id) else {
+        let Some(conversation) = archive::find(app, &owner, &self.id).await? else {
             let elsewhere = Stored { noun: Noun::Response, id: Some(self.id), part: self.part };
             return elsewhere.run(app, arrival, record).await;
         };
         let body = match (arrival.method, self.part) {
             (Method::DELETE, _) => {
-                app.conversations.forget(&owner, &self.id);
+                archive::forget(app, &owner, &self.id).await?;
                 deleted(&self.id)
             }
             (_, Some("input_items")) => input_items(&conversation, arrival.uri.query().unwrap_or_default())?,

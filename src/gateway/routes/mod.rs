@@ -9,11 +9,11 @@ mod operations;
 mod responses;
 mod stored;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, Request, rejection::PathRejection},
+    extract::{Path, Request, rejection::PathRejection},
     http::{HeaderMap, Response, header},
 };
 use llm_protocol::{
@@ -27,6 +27,7 @@ use super::{Arrival, Call, Work, auth, count, record::Record, tell_attempts};
 
 use crate::{
     app::App,
+    catalog::Endpoint,
     clock,
     http::{
         body::read_body,
@@ -72,6 +73,10 @@ struct Counting {
 }
 
 impl Work for Counting {
+    fn endpoint(&self) -> Endpoint {
+        self.call.endpoint()
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         self.call.inbound
     }
@@ -87,23 +92,23 @@ impl Work for Counting {
 /// What every call goes through: a record is begun, the caller is identified, the body is read.
 pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let inbound = work.inbound();
+    let (inbound, endpoint) = (work.inbound(), work.endpoint());
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let address = auth::address(app, &parts);
     let row = LogRow {
-        request_id: request_id.to_string(),
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
         protocol: Some(inbound.id().as_str().to_owned()),
-        ip_address: peer.map(|ip| ip.to_string()),
+        ip_address: address.map(|ip| ip.to_string()),
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
-    let mut record = Record::begin(app.clone(), row);
+    let mut record = Record::begin(app.clone(), &request_id, row);
     let answer = async {
-        let caller = auth::caller(app, &parts.headers, parts.uri.query(), peer)?;
+        let caller = auth::identify(app, &parts, address)?;
         record.called_by(&caller);
+        caller.permit(endpoint, address)?;
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
         let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, Query, State, rejection::PathRejection},
-    http::{HeaderMap, Response, Uri},
+    http::{Response, Uri, request::Parts},
     response::IntoResponse,
     routing::get,
 };
@@ -20,6 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::segment;
 use crate::{
     app::App,
+    catalog::Endpoint,
     gateway::{
         auth,
         models::{self, anthropic, gemini, openai},
@@ -49,18 +50,16 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, body = openai::ModelList)),
     security(("api_key" = []))
 )]
-pub(crate) async fn list_models(
-    State(app): State<Arc<App>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, &headers, uri.query(), None)?;
+pub(crate) async fn list_models(State(app): State<Arc<App>>, parts: Parts) -> Result<Response<Body>, Failure> {
+    let caller = auth::caller(&app, Endpoint::Models, &parts)?;
     let entries = models::list(&app.catalog(), &caller);
-    Ok(match protocol(&uri, &headers) {
+    Ok(match protocol(&parts.uri, &parts.headers) {
         ProtocolId::Anthropic => {
-            Json(anthropic::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response()
+            Json(anthropic::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
         }
-        ProtocolId::Gemini => Json(gemini::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response(),
+        ProtocolId::Gemini => {
+            Json(gemini::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
+        }
         _ => Json(openai::ModelList::from(entries)).into_response(),
     })
 }
@@ -79,12 +78,11 @@ pub(crate) async fn list_models(
 pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, &headers, uri.query(), None)?;
+    let caller = auth::caller(&app, Endpoint::Models, &parts)?;
     let entry = models::find(&app.catalog(), &caller, &segment(id)?)?;
-    Ok(match protocol(&uri, &headers) {
+    Ok(match protocol(&parts.uri, &parts.headers) {
         ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
         ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
         _ => Json(openai::ModelObject::from(entry)).into_response(),

@@ -1,12 +1,12 @@
 //! OpenAI's Responses.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension,
     body::Body,
     extract::{
-        ConnectInfo, Path, Request, State,
+        Path, Request, State,
         rejection::PathRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
+    catalog::Endpoint,
     gateway::responses::{Create, Kept, Session},
     http::{error::respond, middleware::RequestId, server::Upgraded},
 };
@@ -150,8 +151,7 @@ async fn socket(
     let (Ok(upgrade), Some(upgraded)) = (upgrade, parts.extensions.get::<Upgraded>().cloned()) else {
         return neither(&id);
     };
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if let Err(error) = auth::caller(&app, &parts.headers, parts.uri.query(), peer) {
+    if let Err(error) = auth::caller(&app, Endpoint::Responses, &parts) {
         return respond(&OpenAiResponses, &error, &id);
     }
     let most = app.config.server.max_body_bytes;

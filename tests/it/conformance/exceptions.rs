@@ -12,11 +12,6 @@ const EXCEPTIONS: &[(&[Client], &str, &str)] = &[
         "oc-error-400-b5070",
         "the recorded request has a second fault, which is refused before it is sent",
     ),
-    (
-        &[Client::Responses],
-        "or-error-400-b39ad",
-        "who keeps an answer is known here, so that one that nobody keeps reaches nobody",
-    ),
     (&[Client::Gemini], "or-error-400-e32be", "the recorded fault, a file of a wrong type, is found before it is sent"),
     (&[Client::Anthropic], "ge-empty-74e48", NO_MEDIA),
     (&[Client::Anthropic], "oc-audio-8f06b", NO_MEDIA),

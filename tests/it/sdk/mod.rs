@@ -103,12 +103,14 @@ async fn asks_every_provider(
     }
 }
 
-/// The loop of a framework, with each of its clients before a provider that speaks another protocol than the client.
+/// The loop of a framework, with each of its clients before a provider that speaks another protocol than the client, and
+/// with the one that names items of former answers before a provider that keeps them too.
 async fn works_across_protocols(environment: &Environment, script: &str) {
     let world = World::start().await;
     let pairs = [
         ("openai", Dialect::Anthropic),
         ("responses", Dialect::Gemini),
+        ("responses", Dialect::Responses),
         ("anthropic", Dialect::Responses),
         ("google", Dialect::Anthropic),
     ];

@@ -68,6 +68,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// The environment that it runs with.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -238,6 +243,13 @@ impl Gateway {
         let output = command.output().expect("the program can be run");
         assert!(!output.status.success(), "it started and ended well");
         String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Stops it as an operator does, so that it may finish what it has begun to write, and starts it again.
+    pub async fn stop_and_start(&mut self) {
+        self.terminate();
+        self.exit().await;
+        self.restart().await;
     }
 
     pub async fn restart(&mut self) {

@@ -8,6 +8,8 @@ mod upstream;
 
 use bytes::Bytes;
 
+pub use self::client::answer_of;
+
 use crate::{
     Envelope, ErrorContext, Inbound, Needs, Passthrough, ProtocolId, Served, StreamEncoder,
     ir::{ApiError, Malformed, Request, Response},

@@ -96,7 +96,7 @@ impl Reader<'_> {
                 Ok(())
             }
             "item_reference" => {
-                self.unmapped(path, Some("an item is named that this gateway does not keep"));
+                self.unmapped(path, Some("an item is named that is kept elsewhere; it must be sent whole"));
                 Ok(())
             }
             kind => Err(unreadable(path, kind)),
