@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics,
     pricing::Prices,
     secret::{self, KeyHash, MasterKey},
+    shared::{self, Shared},
     store::{ApiKey, Fingerprint, Noun, Provider, Store, StoreError},
     upstream::{Client, ClientConfig},
 };
@@ -35,6 +36,8 @@ pub struct App {
     pub health: Health,
     pub journal: Journal,
     pub limits: Limits,
+    /// What other gateways share with this one, where a Redis server is configured.
+    pub shared: Option<Arc<Shared>>,
     pub metrics: Metrics,
     /// What models cost.
     pub prices: Prices,
@@ -92,12 +95,15 @@ impl App {
                 flush_interval: config.journal.flush_interval,
             },
         );
+        let metrics = Metrics::default();
+        let (shared, sharing) = Shared::start(&config.redis, &metrics).await?.unzip();
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
             journal,
-            limits: Limits::default(),
-            metrics: Metrics::default(),
+            limits: Limits::new(shared.clone()),
+            shared,
+            metrics,
             prices: Prices::load(config.pricing.file.as_deref())?,
             models: models(&config)?,
             upstream: Client::new(&ClientConfig {
@@ -117,6 +123,9 @@ impl App {
         });
         app.reload().await?;
         probe::spawn(&app);
+        if let (Some(shared), Some(sharing)) = (&app.shared, sharing) {
+            shared::spawn(&app, shared, sharing);
+        }
         app.watch_store();
         Ok((app, first))
     }
@@ -171,6 +180,7 @@ impl App {
     /// Ends what runs beside the requests, and writes the last log rows. To be called when no request runs any more.
     pub async fn stop(&self, deadline: Duration) {
         self.stopping.cancel();
+        self.last_call.cancel();
         self.tasks.close();
         if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
             tracing::debug!("Background work was left unfinished");

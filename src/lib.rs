@@ -22,6 +22,7 @@ pub mod providers;
 pub mod routing;
 pub mod secret;
 pub mod serve;
+pub mod shared;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

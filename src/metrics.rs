@@ -23,8 +23,14 @@ pub struct Metrics {
     tokens: Family<Tokens, Counter>,
     cost: Family<Of, Counter<f64, AtomicU64>>,
     losses: Family<Loss, Counter>,
+    refusals: Family<Refused, Counter>,
+    redis_up: Family<Unlabelled, Gauge>,
+    redis_failures: Family<Unlabelled, Counter>,
     log_rows: Family<Rows, Gauge<i64, AtomicI64>>,
 }
+
+/// Of what is shown only where there is such a thing.
+type Unlabelled = [(&'static str, &'static str); 0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rows {
@@ -51,6 +57,12 @@ struct Loss {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    scope: &'static str,
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Tokens {
     provider: String,
     kind: &'static str,
@@ -62,6 +74,7 @@ impl Default for Metrics {
         let requests = Family::default();
         let duration = Family::new_with_constructor(seconds as fn() -> Histogram);
         let (tokens, cost, losses) = (Family::default(), Family::default(), Family::default());
+        let (refusals, redis_up, redis_failures) = (Family::default(), Family::default(), Family::default());
         let log_rows = Family::default();
         registry.register("requests", "Requests by who answered, and how", requests.clone());
         registry.register_with_unit("request_duration", "Whole requests", Unit::Seconds, duration.clone());
@@ -72,8 +85,15 @@ impl Default for Metrics {
             "Request fields that a translation dropped, approximated or refused",
             losses.clone(),
         );
+        registry.register("limit_refusals", "Requests that a limit refused", refusals.clone());
+        registry.register(
+            "redis_up",
+            "Whether Redis answers in time; absent where none is configured",
+            redis_up.clone(),
+        );
+        registry.register("redis_failures", "Times Redis failed or was too late", redis_failures.clone());
         registry.register("log_rows", "Log rows since the start: waiting, written, dropped", log_rows.clone());
-        Self { registry, requests, duration, tokens, cost, losses, log_rows }
+        Self { registry, requests, duration, tokens, cost, losses, refusals, redis_up, redis_failures, log_rows }
     }
 }
 
@@ -104,6 +124,21 @@ impl Metrics {
     pub fn loss(&self, kind: &'static str, client: &str, upstream: &str) {
         let labels = Loss { kind, client_protocol: client.to_owned(), upstream_protocol: upstream.to_owned() };
         self.losses.get_or_create(&labels).inc();
+    }
+
+    /// A limit on `scope`, such as `key`, refused a request; `limit` says of what, such as `tokens`.
+    pub fn refused(&self, scope: &'static str, limit: &'static str) {
+        self.refusals.get_or_create(&Refused { scope, limit }).inc();
+    }
+
+    /// 1 while Redis answers in time. Shown from the first call on.
+    pub fn redis_up(&self) -> Gauge {
+        self.redis_up.get_or_create_owned(&[])
+    }
+
+    /// Times Redis failed or was too late. Shown from the first call on.
+    pub fn redis_failures(&self) -> Counter {
+        self.redis_failures.get_or_create_owned(&[])
     }
 
     /// All of it, in OpenMetrics text.

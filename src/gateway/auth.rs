@@ -21,7 +21,7 @@ pub fn caller(
     match known {
         Some(caller) if caller.expires_at.is_none_or(|at| clock::now_micros() < at) => Ok(caller),
         None if presented.is_none() && app.config.auth.allow_anonymous => {
-            Ok(Arc::new(Caller { subject: address.map(Subject::Address), ..Caller::default() }))
+            Ok(Arc::new(Caller { subject: address.map(Subject::of_address), ..Caller::default() }))
         }
         _ => Err(ApiError::new(ErrorKind::Unauthorized, "missing or invalid API key")),
     }

@@ -62,8 +62,7 @@ impl Counted {
     }
 }
 
-/// Counts the tokens of the request in `body`. It is routed as a generating one is, but is not counted against the
-/// caller's limit: it generates nothing, and agents ask for many counts at once.
+/// Counts the tokens of the request in `body`. It is routed as a generating one is.
 pub async fn count(
     app: &App,
     call: &Call,

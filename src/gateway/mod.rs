@@ -1,5 +1,6 @@
 //! The data plane: what happens to a client's request between its arrival and its last byte.
 
+mod admission;
 mod asked;
 pub mod attempt;
 mod auth;
@@ -45,6 +46,7 @@ use crate::{
     catalog::{Caller, Catalog},
     fidelity::Fidelity,
     health::Outcome,
+    limits::{Class, Estimate},
     routing::{self, Target},
 };
 
@@ -95,6 +97,16 @@ trait Work: Send {
     /// The protocol in whose words the client is told of errors.
     fn inbound(&self) -> &'static dyn Inbound;
 
+    /// What sort of request it is, to limits.
+    fn class(&self) -> Class {
+        Class::Work
+    }
+
+    /// Tokens that it will probably take.
+    fn estimate(&self, _app: &App, _body: &Bytes) -> Estimate {
+        Estimate::default()
+    }
+
     /// Does it, to an answer or the error that is one.
     fn run(
         self,
@@ -107,6 +119,10 @@ trait Work: Send {
 impl Work for Call {
     fn inbound(&self) -> &'static dyn Inbound {
         self.inbound
+    }
+
+    fn estimate(&self, app: &App, body: &Bytes) -> Estimate {
+        admission::estimate_of(app, self.inbound, body)
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
@@ -134,7 +150,6 @@ pub async fn handle(
     call.inbound.validate(&members)?;
     let catalog = app.catalog();
     allow(&catalog, caller, &asked.wish.model)?;
-    admit(app, caller)?;
 
     let mut groups = routing::candidates(&catalog, &asked.wish)?;
     if let Some(holder) = call.held_by {
@@ -197,23 +212,6 @@ fn allow(catalog: &Catalog, caller: &Caller, model: &str) -> Result<(), ApiError
         return Ok(());
     }
     Err(ApiError::new(ErrorKind::Forbidden, format!("this API key may not use the model `{model}`")))
-}
-
-/// Counts the request against the caller's limit.
-fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
-    let limits = &app.config.limits;
-    match caller.subject {
-        Some(subject) if limits.enabled => {
-            app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| ApiError {
-                retry_after: Some(wait),
-                ..ApiError::new(
-                    ErrorKind::RateLimited,
-                    format!("rate limit of {} requests a minute reached", limits.requests_per_minute),
-                )
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn answer(

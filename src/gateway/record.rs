@@ -11,7 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::prepare::Unsaid;
-use crate::{app::App, catalog::Caller, clock, routing::Target, store::LogRow};
+use crate::{
+    app::App,
+    catalog::Caller,
+    clock,
+    limits::{Admission, Spent},
+    routing::Target,
+    store::LogRow,
+};
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
 const CLIENT_CLOSED: u16 = 499;
@@ -30,6 +37,8 @@ struct Inner {
     manners: Manners,
     /// More than one provider was asked.
     several: bool,
+    /// What it holds of its limits.
+    admission: Option<Admission>,
 }
 
 /// What a client asked for that shapes every answer's wrapping.
@@ -53,7 +62,7 @@ impl Record {
     /// Begins the record of a request that has just come in.
     pub fn begin(app: Arc<App>, row: LogRow) -> Self {
         let (began, manners) = (Instant::now(), Manners::default());
-        let inner = Inner { app, began, row, usage: None, price: None, manners, several: false };
+        let inner = Inner { app, began, row, usage: None, price: None, manners, several: false, admission: None };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -75,6 +84,11 @@ impl Record {
             inner.row.key_id = caller.key_id;
             inner.row.key_name.clone_from(&caller.key_name);
         });
+    }
+
+    /// Its limits admit it. What it holds of them it gives back when it is settled.
+    pub fn admitted(&mut self, admission: Admission) {
+        self.with(|inner| inner.admission = Some(admission));
     }
 
     /// An attempt at `target` begins, in this protocol where the call has one.
@@ -188,7 +202,10 @@ impl Record {
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let Inner { app, began, mut row, usage, price, .. } = *inner;
+        let Inner { app, began, mut row, usage, price, admission, .. } = *inner;
+        if let Some(admission) = admission {
+            admission.settle(spent(status, row.attempts, usage.as_ref()));
+        }
         row.status_code = i64::from(status);
         row.latency_ms = began.elapsed().as_millis() as i64;
         if let Some((code, message)) = error {
@@ -231,6 +248,17 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
+    }
+}
+
+/// What a request has used of its limits: nothing where nobody was asked for it, no tokens where nobody answered. Of a client that
+/// left nobody knows.
+fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
+    match usage {
+        Some(usage) => Spent::Tokens(usage.total()),
+        None if status == 200 || status == CLIENT_CLOSED => Spent::Unknown,
+        None if attempts == 0 => Spent::Nothing,
+        None => Spent::Tokens(0),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Response, header},
 };
+use bytes::Bytes;
 use llm_protocol::{
     Inbound,
     ir::{ApiError, Malformed},
@@ -26,7 +27,7 @@ use self::{
     payload::Payload,
 };
 use super::{
-    Arrival, Work, admit, allow,
+    Arrival, Work, admission, allow,
     asked::Asked,
     asks_for_usage, deadlines,
     drive::{Patience, Won, drive},
@@ -34,7 +35,7 @@ use super::{
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, fidelity::Fidelity, health::Outcome, routing};
+use crate::{app::App, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
 
 /// One operation.
 #[derive(Debug)]
@@ -97,6 +98,11 @@ impl Work for Call {
         &OpenAiChat
     }
 
+    /// What is said counts; what is heard or shown is known when it is done.
+    fn estimate(&self, _app: &App, body: &Bytes) -> Estimate {
+        Estimate { prompt: admission::estimate_of_text(body), answer: 0 }
+    }
+
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let payload = Payload::read(&arrival.headers, &arrival.body)?;
         payload.required()?;
@@ -104,7 +110,6 @@ impl Work for Call {
         record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
         let (catalog, caller) = (app.catalog(), &arrival.caller);
         allow(&catalog, caller, &asked.wish.model)?;
-        admit(app, caller)?;
         let groups = routing::candidates(&catalog, &asked.wish)?;
         let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
         let mut request = Request {

@@ -25,7 +25,7 @@ use crate::{
     catalog::{Caller, Catalog, Provider},
     fidelity::Fidelity,
     gateway::{
-        Arrival, Call, Work, admit,
+        Arrival, Call, Work,
         asked::Asked,
         drive::{Patience, drive},
         record::Record,
@@ -69,7 +69,6 @@ impl Work for Stored {
         let asked = asked(&payload, &arrival)?;
         let caller = &arrival.caller;
         self.permit(caller, &arrival.method)?;
-        admit(app, caller)?;
         let owner = owner(caller);
         let provider = self.provider(app, &payload, &asked, &owner).await?;
         let path = self.path();

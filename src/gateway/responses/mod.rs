@@ -12,6 +12,7 @@ mod socket;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{body::Body, http::Response};
+use bytes::Bytes;
 use llm_protocol::{
     Inbound,
     ir::{ApiError, ErrorKind, Malformed},
@@ -26,11 +27,14 @@ use self::{
     keep::Keep,
 };
 use super::{
-    Arrival, Call, Origin, Work, handle,
+    Arrival, Call, Origin, Work, admission, handle,
     record::Record,
     whereabouts::{self, Found, owner},
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    limits::{Class, Estimate},
+};
 
 /// The last answer on a connection, for the next request on it.
 #[derive(Default)]
@@ -68,6 +72,14 @@ enum Past {
 impl Work for Create {
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
+    }
+
+    fn class(&self) -> Class {
+        if self.prewarm { Class::Lookup } else { Class::Work }
+    }
+
+    fn estimate(&self, app: &App, body: &Bytes) -> Estimate {
+        admission::estimate_of(app, &OpenAiResponses, body)
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {

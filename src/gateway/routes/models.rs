@@ -1,12 +1,12 @@
 //! Which models there are, in the shape that the client's protocol has for it.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json,
     body::Body,
-    extract::{Path, Query, State, rejection::PathRejection},
-    http::{HeaderMap, Response, Uri},
+    extract::{ConnectInfo, Path, Query, Request, State, rejection::PathRejection},
+    http::{Response, Uri, request::Parts},
     response::IntoResponse,
     routing::get,
 };
@@ -17,14 +17,16 @@ use llm_protocol::{
 use serde::de::DeserializeOwned;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::segment;
+use super::{identify, segment};
 use crate::{
     app::App,
+    catalog::Caller,
     gateway::{
-        auth,
+        admission::{self, Refused},
         models::{self, anthropic, gemini, openai},
     },
     http::{dialect::protocol, error::Failure},
+    limits::{Class, Estimate},
 };
 
 /// Where else the list is.
@@ -49,20 +51,21 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, body = openai::ModelList)),
     security(("api_key" = []))
 )]
-pub(crate) async fn list_models(
-    State(app): State<Arc<App>>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, &headers, uri.query(), None)?;
-    let entries = models::list(&app.catalog(), &caller);
-    Ok(match protocol(&uri, &headers) {
-        ProtocolId::Anthropic => {
-            Json(anthropic::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response()
-        }
-        ProtocolId::Gemini => Json(gemini::List::page(entries, &page(&uri)?).map_err(ApiError::from)?).into_response(),
-        _ => Json(openai::ModelList::from(entries)).into_response(),
+pub(crate) async fn list_models(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    look(&app, &parts, |caller, protocol| {
+        let entries = models::list(&app.catalog(), caller);
+        Ok(match protocol {
+            ProtocolId::Anthropic => {
+                Json(anthropic::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
+            }
+            ProtocolId::Gemini => {
+                Json(gemini::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
+            }
+            _ => Json(openai::ModelList::from(entries)).into_response(),
+        })
     })
+    .await
 }
 
 /// One model
@@ -79,16 +82,39 @@ pub(crate) async fn list_models(
 pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, &headers, uri.query(), None)?;
-    let entry = models::find(&app.catalog(), &caller, &segment(id)?)?;
-    Ok(match protocol(&uri, &headers) {
-        ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
-        ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
-        _ => Json(openai::ModelObject::from(entry)).into_response(),
+    request: Request,
+) -> Response<Body> {
+    look(&app, &request.into_parts().0, |caller, protocol| {
+        let entry = models::find(&app.catalog(), caller, &segment(id)?)?;
+        Ok(match protocol {
+            ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
+            ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
+            _ => Json(openai::ModelObject::from(entry)).into_response(),
+        })
     })
+    .await
+}
+
+/// Answers a lookup, in the client's protocol, where its key and its limits allow it.
+async fn look(
+    app: &App,
+    parts: &Parts,
+    answer: impl FnOnce(&Caller, ProtocolId) -> Result<Response<Body>, Failure>,
+) -> Response<Body> {
+    let Parts { uri, headers, extensions, .. } = parts;
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let protocol = protocol(uri, headers);
+    let admitted = async {
+        let caller = identify(app, headers, uri.query(), peer).await?;
+        let admission = admission::admit(app, &caller, peer, Class::Lookup, Estimate::default).await?;
+        Ok::<_, Box<Refused>>((caller, admission))
+    };
+    let (mut response, standing) = match admitted.await {
+        Ok((caller, admission)) => (answer(&caller, protocol).into_response(), admission.standing()),
+        Err(refused) => (Failure(refused.error).into_response(), refused.standing),
+    };
+    admission::tell(&standing, protocol, response.headers_mut());
+    response
 }
 
 fn page<P: DeserializeOwned>(uri: &Uri) -> Result<P, ApiError> {

@@ -21,10 +21,7 @@ use llm_protocol::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    super::{Call, auth},
-    call, count, segment,
-};
+use super::{super::Call, call, count, identify, segment};
 use crate::{
     app::App,
     gateway::responses::{Create, Kept, Session},
@@ -151,8 +148,8 @@ async fn socket(
         return neither(&id);
     };
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if let Err(error) = auth::caller(&app, &parts.headers, parts.uri.query(), peer) {
-        return respond(&OpenAiResponses, &error, &id);
+    if let Err(refused) = identify(&app, &parts.headers, parts.uri.query(), peer).await {
+        return respond(&OpenAiResponses, &refused.error, &id);
     }
     let most = app.config.server.max_body_bytes;
     let session = Session { app, parts, upgraded };
