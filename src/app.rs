@@ -274,18 +274,8 @@ async fn create_provider(
 
 async fn create_api_key(store: &Store) -> anyhow::Result<SecretString> {
     let key = secret::generate("sk-");
-    let row = ApiKey {
-        id: store.new_id(Noun::ApiKey).await?,
-        name: "default".to_owned(),
-        prefix: secret::mask(key.expose_secret()),
-        hash: KeyHash::of(key.expose_secret()),
-        enabled: true,
-        fidelity: None,
-        allowed_models: None,
-        expires_at: None,
-        created_at: clock::now_micros(),
-        revoked_at: None,
-    };
+    let id = store.new_id(Noun::ApiKey).await?;
+    let row = ApiKey::new(id, "default", key.expose_secret(), clock::now_micros());
     store.insert_key(&row).await?;
     Ok(key)
 }

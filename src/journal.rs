@@ -4,6 +4,7 @@
 //! well; while it is not, they wait until the queue is full.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -21,7 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{LogRow, Store, StoreError};
+use crate::{
+    clock,
+    store::{LogRow, Store, StoreError},
+};
 
 /// How long a look at the log waits for rows that are on their way.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -178,11 +182,23 @@ impl Writer {
 
     async fn write(&self, rows: &[LogRow]) {
         match self.write_patiently(rows).await {
-            Ok(()) => self.counts.settle(rows.len(), &self.counts.written),
+            Ok(()) => {
+                self.note_key_use(rows).await;
+                self.counts.settle(rows.len(), &self.counts.written);
+            }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
                 self.write_one_by_one(rows).await;
             }
+        }
+    }
+
+    /// Notes which keys were used. Where that fails the next rows will tell.
+    async fn note_key_use(&self, rows: &[LogRow]) {
+        let ids: BTreeSet<i64> = rows.iter().filter_map(|row| row.key_id).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        if let Err(error) = self.store.note_key_use(&ids, clock::now_micros()).await {
+            tracing::debug!(%error, "When keys were last used could not be noted");
         }
     }
 

@@ -17,6 +17,7 @@ pub mod http;
 pub mod journal;
 pub mod limits;
 pub mod metrics;
+pub mod network;
 pub mod pricing;
 pub mod providers;
 pub mod routing;

@@ -24,6 +24,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}:{}", config.server.host, config.server.port))?;
     let address = listener.local_addr()?;
+    if config.auth.has_weak_admin_key() {
+        tracing::warn!("ADMIN_KEY is short: give it at least 16 characters that nobody guesses");
+    }
     let (app, first) = App::start(config).await?;
     greet(&app, &first, address);
 

@@ -5,7 +5,7 @@
 mod auth;
 mod error;
 mod input;
-mod keys;
+pub mod keys;
 mod model_providers;
 mod models;
 mod providers;
@@ -38,7 +38,9 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
             model_providers::delete
         ))
         .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::get, keys::update, keys::revoke))
+        .routes(routes!(keys::get, keys::update, keys::replace, keys::delete))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke))
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::logs))

@@ -1,13 +1,15 @@
 //! `db`: looks after the database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde_json::{Map, Value};
 
 use super::{Exit, complain, say, wait_for, with_store};
 use crate::{
     clock,
     config::Config,
+    secret::MasterKey,
     store::{Model, ModelProvider, Noun, Provider, Store},
 };
 
@@ -28,6 +30,12 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Seal the providers' keys with another master key, all or none
+    RotateMasterKey {
+        /// The file that holds the new master key; made if there is none
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
 }
 
 impl Command {
@@ -36,6 +44,7 @@ impl Command {
             Self::Create | Self::Migrate => wait_for(migrate(file)),
             Self::Check => wait_for(check(file)),
             Self::Sample => wait_for(with_store(file, sample)),
+            Self::RotateMasterKey { to } => wait_for(rotate_master_key(file, to)),
             Self::Reset { force: true } => wait_for(reset(file)),
             Self::Reset { force: false } => {
                 complain(
@@ -79,6 +88,25 @@ async fn reset(file: Option<&Path>) -> anyhow::Result<Exit> {
     store.reset().await?;
     say(format_args!("{} is empty.", store.describe()))?;
     store.close().await;
+    Ok(Exit::Ok)
+}
+
+/// Seals anew, with the key in the file `to`, what the configured master key opens.
+async fn rotate_master_key(file: Option<&Path>, to: &Path) -> anyhow::Result<Exit> {
+    let auth = Config::load(file)?.auth;
+    let old = MasterKey::load(auth.master_key.as_ref(), &auth.master_key_file)?;
+    let new = MasterKey::load(None, to)?;
+    let reseal = |provider: &mut Provider| {
+        for sealed in [&mut provider.api_key, &mut provider.extra_headers, &mut provider.proxy].into_iter().flatten() {
+            let opened = old.open(provider.id, sealed);
+            let opened = opened.with_context(|| format!("provider {}; nothing was changed", provider.name))?;
+            *sealed = new.seal(provider.id, &opened);
+        }
+        anyhow::Ok(())
+    };
+    let count = with_store(file, async |store| store.reseal_providers(reseal).await?).await?;
+    say(format_args!("The secrets of all providers ({count}) are sealed with the key in {}.", to.display()))?;
+    say("Set auth.master_key_file to it (and unset MASTER_KEY), and restart every gateway now.")?;
     Ok(Exit::Ok)
 }
 

@@ -43,7 +43,7 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
-    /// Make, list and revoke API keys
+    /// Make, list, change, rotate and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// Check the configuration, or print an example with every key

@@ -9,6 +9,10 @@ use super::section::section;
 /// Fewest characters of a master key that can't be guessed in practice.
 const MASTER_KEY_CHARACTERS: usize = 16;
 
+/// Fewest characters of an admin key, and fewest that nobody is warned of.
+const ADMIN_KEY_CHARACTERS: usize = 8;
+const SAFE_ADMIN_KEY_CHARACTERS: usize = 16;
+
 section! {
     /// Who may use the gateway, and the key that guards what it keeps secret.
     pub struct AuthConfig in "auth" {
@@ -50,7 +54,19 @@ impl AuthConfig {
                     .to_owned(),
             );
         }
+        let characters = admin.expose_secret().chars().count();
+        if characters < ADMIN_KEY_CHARACTERS {
+            return Err(format!(
+                "auth.admin_key (ADMIN_KEY) has {characters} characters: give it at least {ADMIN_KEY_CHARACTERS}, better \
+                 {SAFE_ADMIN_KEY_CHARACTERS}"
+            ));
+        }
         Ok(())
+    }
+
+    /// Whether there is an admin key that is short enough to be tried out.
+    pub fn has_weak_admin_key(&self) -> bool {
+        self.admin_key.as_ref().is_some_and(|key| key.expose_secret().chars().count() < SAFE_ADMIN_KEY_CHARACTERS)
     }
 
     fn check_master_key(&self) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::section::section;
+use crate::network::Network;
 
 section! {
     /// Where and how the gateway listens.
@@ -29,6 +30,8 @@ section! {
         pub shutdown_grace: Duration = Duration::from_secs(30), range 0.0..=3600.0;
         /// Origins whose pages may call the API from a browser, such as "https://app.example.com"; "*" allows any.
         pub cors_origins: Vec<String> = Vec::new(), env "CORS_ORIGINS";
+        /// Addresses or ranges, such as "10.0.0.0/8", of the proxies whose X-Forwarded-For is believed.
+        pub trusted_proxies: Vec<Network> = Vec::new();
     }
 }
 

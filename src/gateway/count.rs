@@ -16,9 +16,9 @@ use llm_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Call, allow,
+    Call,
     asked::Asked,
-    attempt,
+    attempt, auth,
     drive::{Exchange, Patience, Won, drive},
     forwarded,
     prepare::{Source, Unsaid},
@@ -76,8 +76,8 @@ pub async fn count(
     record.asked(&asked.wish.model, false, Manners::default());
     call.inbound.validate_count(&members)?;
     let catalog = app.catalog();
-    allow(&catalog, caller, &asked.wish.model)?;
-    let groups = routing::candidates(&catalog, &asked.wish)?;
+    auth::allow(&catalog, caller, &asked.wish.model)?;
+    let groups = auth::candidates(&catalog, caller, &asked.wish)?;
     let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let forwarded = forwarded(call.inbound, headers);
     let mut counter =

@@ -27,7 +27,7 @@ use axum::{
 use bytes::Bytes;
 use llm_protocol::{
     Inbound, ProtocolId, Served,
-    ir::{ApiError, ErrorKind, Losses},
+    ir::{ApiError, Losses},
     json::Json,
     splice::Members,
 };
@@ -43,7 +43,7 @@ use self::{
 };
 use crate::{
     app::App,
-    catalog::{Caller, Catalog},
+    catalog::{Caller, Endpoint},
     fidelity::Fidelity,
     health::Outcome,
     limits::{Class, Estimate},
@@ -94,6 +94,9 @@ pub struct Arrival {
 
 /// What a client's call is about.
 trait Work: Send {
+    /// What a key must be for to call it.
+    fn endpoint(&self) -> Endpoint;
+
     /// The protocol in whose words the client is told of errors.
     fn inbound(&self) -> &'static dyn Inbound;
 
@@ -117,6 +120,10 @@ trait Work: Send {
 }
 
 impl Work for Call {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::generating(self.inbound.id())
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         self.inbound
     }
@@ -149,9 +156,9 @@ pub async fn handle(
     record.asked(&asked.wish.model, asked.stream, manners);
     call.inbound.validate(&members)?;
     let catalog = app.catalog();
-    allow(&catalog, caller, &asked.wish.model)?;
+    auth::allow(&catalog, caller, &asked.wish.model)?;
 
-    let mut groups = routing::candidates(&catalog, &asked.wish)?;
+    let mut groups = auth::candidates(&catalog, caller, &asked.wish)?;
     if let Some(holder) = call.held_by {
         groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
         if groups.iter().all(Vec::is_empty) {
@@ -204,14 +211,6 @@ fn forwarded(inbound: &dyn Inbound, headers: &HeaderMap) -> HeaderMap {
 /// Whether `stream_options` asks for the usage.
 fn asks_for_usage(options: &str) -> bool {
     Members::read(options.as_bytes()).is_ok_and(|options| options.get("include_usage") == Some("true"))
-}
-
-/// Fails if the caller's key is not for this model.
-fn allow(catalog: &Catalog, caller: &Caller, model: &str) -> Result<(), ApiError> {
-    if caller.may_use(model) || caller.may_use(routing::split(catalog, model).1) {
-        return Ok(());
-    }
-    Err(ApiError::new(ErrorKind::Forbidden, format!("this API key may not use the model `{model}`")))
 }
 
 fn answer(

@@ -34,7 +34,7 @@ impl Trouble {
 
 /// Where the server is.
 pub enum Server {
-    One(Client),
+    One(Box<Client>),
     /// Sentinels say which server is the one that is written to. They are asked anew for every connection.
     Watched(Box<SentinelClient>),
 }
@@ -50,7 +50,7 @@ impl Server {
     pub fn parse(url: &SecretString) -> Result<Self, Trouble> {
         let url = url.expose_secret();
         match WATCHED.iter().position(|scheme| url.starts_with(scheme)) {
-            None => Ok(Self::One(Client::open(url)?)),
+            None => Ok(Self::One(Box::new(Client::open(url)?))),
             Some(at) => Ok(Self::Watched(Box::new(watched(&url[WATCHED[at].len()..], at == 1)?))),
         }
     }
@@ -60,7 +60,7 @@ impl Server {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
         let client = match self {
-            Self::One(client) => client.clone(),
+            Self::One(client) => Client::clone(client),
             Self::Watched(sentinels) => sentinels.async_get_client().await?,
         };
         Ok(Connection(client.get_multiplexed_async_connection_with_config(&config).await?))

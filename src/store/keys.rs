@@ -1,31 +1,93 @@
 //! Keys that clients call with.
 
+use sqlx::QueryBuilder;
+
 use super::{
     Store, StoreError, db, found_one,
     row::{from_row, json},
 };
-use crate::{fidelity::Fidelity, secret::KeyHash};
+use crate::{
+    fidelity::Fidelity,
+    secret::{self, KeyHash},
+};
 
 /// One row of `api_key`. The key's text is nowhere: only what it hashes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     pub id: i64,
-    /// Whose it is, or what for.
+    /// What it is called.
     pub name: String,
+    /// Whose it is.
+    pub owner: Option<String>,
+    pub tags: Vec<String>,
     /// How lists show it: a mask such as `sk-…a1b2`.
     pub prefix: String,
     pub hash: KeyHash,
+    /// What its text before the last rotation hashes to.
+    pub previous_hash: Option<KeyHash>,
+    /// Until when that text is good.
+    pub previous_until: Option<i64>,
     pub enabled: bool,
     /// How much of its requests may be lost; `None` leaves it to the configuration.
     pub fidelity: Option<Fidelity>,
     /// Patterns with `*` of the models that it may use; `None` is all.
     pub allowed_models: Option<Vec<String>>,
+    /// Names and types of the providers that may be asked for it; `None` is all.
+    pub allowed_providers: Option<Vec<String>>,
+    /// Names of the endpoints that it may call; `None` is all.
+    pub allowed_endpoints: Option<Vec<String>>,
+    /// Ranges of addresses that it may be used from; `None` is all.
+    pub allowed_addresses: Option<Vec<String>>,
+    /// `None` leaves it to the configuration, as in the next two.
+    pub requests_per_minute: Option<i64>,
+    pub tokens_per_minute: Option<i64>,
+    pub concurrent_requests: Option<i64>,
     pub expires_at: Option<i64>,
     pub created_at: i64,
+    pub rotated_at: Option<i64>,
     pub revoked_at: Option<i64>,
+    /// When a request with it last ended; not written by [`Store::edit_key`].
+    pub last_used_at: Option<i64>,
 }
 
 impl ApiKey {
+    /// A key with this text that may do everything.
+    pub fn new(id: i64, name: &str, text: &str, now: i64) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            owner: None,
+            tags: Vec::new(),
+            prefix: secret::mask(text),
+            hash: KeyHash::of(text),
+            previous_hash: None,
+            previous_until: None,
+            enabled: true,
+            fidelity: None,
+            allowed_models: None,
+            allowed_providers: None,
+            allowed_endpoints: None,
+            allowed_addresses: None,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            concurrent_requests: None,
+            expires_at: None,
+            created_at: now,
+            rotated_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    /// Gives it another text. The one it had is good for `overlap` microseconds more, the one before that no longer.
+    pub fn rotate(&mut self, text: &str, now: i64, overlap: i64) {
+        let kept = (overlap > 0).then_some((self.hash, now.saturating_add(overlap)));
+        (self.previous_hash, self.previous_until) = kept.unzip();
+        self.hash = KeyHash::of(text);
+        self.prefix = secret::mask(text);
+        self.rotated_at = Some(now);
+    }
+
     /// Whether the key opens anything at the time `now`.
     pub fn is_live(&self, now: i64) -> bool {
         self.enabled && self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
@@ -35,43 +97,83 @@ impl ApiKey {
 from_row!(ApiKey, |row| Self {
     id: row.int("id")?,
     name: row.text("name")?,
+    owner: row.text_if_any("owner")?,
+    tags: row.json("tags")?,
     prefix: row.text("prefix")?,
-    hash: row
-        .text("hash")?
-        .parse()
-        .map_err(|error| sqlx::Error::ColumnDecode { index: "hash".to_owned(), source: Box::new(error) })?,
+    hash: hash("hash", &row.text("hash")?)?,
+    previous_hash: row.text_if_any("previous_hash")?.map(|text| hash("previous_hash", &text)).transpose()?,
+    previous_until: row.int_if_any("previous_until")?,
     enabled: row.flag("enabled")?,
     fidelity: fidelity(row.text_if_any("fidelity")?.as_deref(), row.flag("strict")?),
     allowed_models: row.json_if_any("allowed_models")?,
+    allowed_providers: row.json_if_any("allowed_providers")?,
+    allowed_endpoints: row.json_if_any("allowed_endpoints")?,
+    allowed_addresses: row.json_if_any("allowed_addresses")?,
+    requests_per_minute: row.int_if_any("requests_per_minute")?,
+    tokens_per_minute: row.int_if_any("tokens_per_minute")?,
+    concurrent_requests: row.int_if_any("concurrent_requests")?,
     expires_at: row.int_if_any("expires_at")?,
     created_at: row.int("created_at")?,
+    rotated_at: row.int_if_any("rotated_at")?,
     revoked_at: row.int_if_any("revoked_at")?,
+    last_used_at: row.int_if_any("last_used_at")?,
 });
+
+fn hash(column: &str, text: &str) -> sqlx::Result<KeyHash> {
+    text.parse().map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) })
+}
 
 /// A policy by its name. The older flag counts where there is none, and a name of a newer version is no weaker than it.
 fn fidelity(name: Option<&str>, strict: bool) -> Option<Fidelity> {
     name.and_then(Fidelity::parse).or(strict.then_some(Fidelity::Strict))
 }
 
-/// Binds the columns that a person sets, in the order in which the statements below number them.
+/// Binds all columns but `created_at` and `last_used_at`, in the order in which the statements below number them.
 macro_rules! bind {
     ($query:expr, $key:expr) => {
         $query
             .bind($key.id)
             .bind(&$key.name)
+            .bind(&$key.owner)
+            .bind(json(&$key.tags))
+            .bind(&$key.prefix)
+            .bind($key.hash.to_string())
+            .bind($key.previous_hash.map(|hash| hash.to_string()))
+            .bind($key.previous_until)
             .bind(i64::from($key.enabled))
             .bind(i64::from($key.fidelity == Some(Fidelity::Strict)))
             .bind($key.fidelity.map(Fidelity::as_str))
             .bind($key.allowed_models.as_ref().map(json))
+            .bind($key.allowed_providers.as_ref().map(json))
+            .bind($key.allowed_endpoints.as_ref().map(json))
+            .bind($key.allowed_addresses.as_ref().map(json))
+            .bind($key.requests_per_minute)
+            .bind($key.tokens_per_minute)
+            .bind($key.concurrent_requests)
             .bind($key.expires_at)
+            .bind($key.rotated_at)
+            .bind($key.revoked_at)
     };
 }
 
 const ONE: &str = "select * from api_key where id = $1";
 
+const INSERT: &str = "insert into api_key (id, name, owner, tags, prefix, hash, previous_hash, previous_until, enabled, \
+    strict, fidelity, allowed_models, allowed_providers, allowed_endpoints, allowed_addresses, requests_per_minute, \
+    tokens_per_minute, concurrent_requests, expires_at, rotated_at, revoked_at, created_at) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+
+const UPDATE: &str = "update api_key set name = $2, owner = $3, tags = $4, prefix = $5, hash = $6, previous_hash = $7, \
+    previous_until = $8, enabled = $9, strict = $10, fidelity = $11, allowed_models = $12, allowed_providers = $13, \
+    allowed_endpoints = $14, allowed_addresses = $15, requests_per_minute = $16, tokens_per_minute = $17, \
+    concurrent_requests = $18, expires_at = $19, rotated_at = $20, revoked_at = $21 where id = $1";
+
 /// Counts the changes of keys, which have no time of their own that a watcher could see.
 const COUNT_CHANGE: &str = "insert into counter (name, value) values ('api_key_change', 1) \
     on conflict (name) do update set value = counter.value + 1";
+
+/// Ids a statement may name.
+const IDS_PER_STATEMENT: usize = 1000;
 
 impl Store {
     /// All keys, dead ones too, newest first.
@@ -86,29 +188,18 @@ impl Store {
 
     /// Adds a key whose id came from [`Store::new_id`].
     pub async fn insert_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let sql = "insert into api_key (id, name, enabled, strict, fidelity, allowed_models, expires_at, prefix, hash, \
-                   created_at, revoked_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         db::writing!(self, pool => async {
-            bind!(sqlx::query(sql), key)
-                .bind(&key.prefix)
-                .bind(key.hash.to_string())
-                .bind(key.created_at)
-                .bind(key.revoked_at)
-                .execute(pool)
-                .await
-                .map(|_| ())
+            bind!(sqlx::query(INSERT), key).bind(key.created_at).execute(pool).await.map(|_| ())
         })
     }
 
-    /// Changes a key and hands back what became of it; `None` if there is none. Its text, its times and whether it is revoked
-    /// stay. One change at a time: counting them comes first and makes the next one wait.
+    /// Changes a key and hands back what became of it; `None` if there is none. One change at a time: counting them comes
+    /// first and makes the next one wait.
     pub async fn edit_key<E: From<StoreError>>(
         &self,
         id: i64,
         change: impl FnOnce(&mut ApiKey) -> Result<(), E>,
     ) -> Result<Option<ApiKey>, E> {
-        let sql = "update api_key set name = $2, enabled = $3, strict = $4, fidelity = $5, allowed_models = $6, \
-                   expires_at = $7 where id = $1";
         let edited = db::transaction!(self, tx => {
             sqlx::query(COUNT_CHANGE).execute(&mut *tx).await?;
             let found: Option<ApiKey> = sqlx::query_as(ONE).bind(id).fetch_optional(&mut *tx).await?;
@@ -116,7 +207,7 @@ impl Store {
                 None => Ok(None),
                 Some(mut key) => match change(&mut key) {
                     Ok(()) => {
-                        bind!(sqlx::query(sql), key).execute(&mut *tx).await?;
+                        bind!(sqlx::query(UPDATE), key).execute(&mut *tx).await?;
                         Ok(Some(key))
                     }
                     Err(error) => Err(error),
@@ -126,11 +217,29 @@ impl Store {
         edited?
     }
 
-    /// Makes a key useless for good. Says whether there is such a key; revoking twice keeps the first time.
-    pub async fn revoke_key(&self, id: i64, at: i64) -> Result<bool, StoreError> {
-        let sql = "update api_key set revoked_at = coalesce(revoked_at, $2) where id = $1";
-        let rows = db::writing!(self, pool => async {
-            sqlx::query(sql).bind(id).bind(at).execute(pool).await.map(|done| done.rows_affected())
+    /// Notes that requests with the keys of these ids have ended. This is no change of the configuration.
+    pub async fn note_key_use(&self, ids: &[i64], at: i64) -> Result<(), StoreError> {
+        for ids in ids.chunks(IDS_PER_STATEMENT) {
+            db::writing!(self, pool => async {
+                let mut query = QueryBuilder::new("update api_key set last_used_at = ");
+                query.push_bind(at).push(" where id in (");
+                let mut list = query.separated(", ");
+                ids.iter().for_each(|id| {
+                    list.push_bind(*id);
+                });
+                query.push(")");
+                query.build().persistent(false).execute(pool).await.map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes a key without a trace but in the log. Says whether there was one.
+    pub async fn delete_key(&self, id: i64) -> Result<bool, StoreError> {
+        let sql = "delete from api_key where id = $1";
+        let rows = db::transaction!(self, tx => {
+            sqlx::query(COUNT_CHANGE).execute(&mut *tx).await?;
+            sqlx::query(sql).bind(id).execute(&mut *tx).await?.rows_affected()
         })?;
         Ok(found_one(rows))
     }

@@ -14,6 +14,7 @@ mod logs;
 mod model_providers;
 mod models;
 mod providers;
+mod reseal;
 mod row;
 mod schema;
 mod settings;

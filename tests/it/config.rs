@@ -98,6 +98,9 @@ fn a_bad_value_is_refused_with_the_variable_and_the_reason() {
     assert!(refusal("HEALTH_CHECK_ENABLED", "maybe").contains("neither true nor false"));
     assert!(refusal("LOG_FORMAT", "xml").contains("neither text nor json"));
     assert!(refusal("CORS_ORIGINS", "https://a.example/path").contains("not an origin"));
+    assert!(
+        refusal("ORCHESTRATOR_SERVER_TRUSTED_PROXIES", "10.0.0.0/8,proxy").contains("neither an address nor a range")
+    );
     assert!(refusal("DATABASE_URL", "mysql://root:pass@db").contains("sqlite:// or postgres://"));
 }
 
@@ -107,6 +110,8 @@ fn empty_and_short_secrets_are_refused_and_never_repeated() {
     assert!(refusal("API_KEYS", "").contains("API_KEYS is empty"));
     assert!(refusal("MASTER_KEY", "too-short-key").contains("has 13 characters"));
     assert!(!refusal("MASTER_KEY", "too-short-key").contains("too-short-key"));
+    assert!(refusal("ADMIN_KEY", "seven77").contains("has 7 characters"));
+    assert!(!refusal("ADMIN_KEY", "seven77").contains("seven77"));
     assert!(refusal("ADMIN_KEY", "with space").contains("header cannot carry"));
     let both = from(&[("ADMIN_KEY", "same"), ("API_KEYS", "other,same")]).unwrap_err();
     assert!(both.contains("choose a key of its own"), "{both}");

@@ -210,6 +210,23 @@ async fn a_provider_at_its_limit_costs_its_client_nothing() {
 }
 
 #[tokio::test]
+async fn a_keys_own_limits_win_over_those_for_every_key() {
+    let (gateway, _a) = stage("openai", &[("ENABLE_RATE_LIMITING", "true"), ("RATE_LIMIT_PER_MINUTE", "1")]).await;
+    let made = gateway.admin("POST", "/admin/keys", json!({"name": "more", "requests_per_minute": 3})).await.json();
+    let ask = || Request::post("/v1/chat/completions", &question("gpt-4o")).bearer(made["key"].as_str().unwrap());
+    for left in [2, 1, 0] {
+        assert_eq!(number(gateway.send(ask()).await.assert_ok(), "x-ratelimit-remaining-requests"), left);
+    }
+    gateway.send(ask()).await.assert_error(429, "rate_limit_exceeded");
+    let target = format!("/admin/keys/{}", made["id"]);
+    let changed = gateway.admin("PATCH", &target, json!({"requests_per_minute": 5})).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    assert_eq!(number(gateway.send(ask()).await.assert_ok(), "x-ratelimit-remaining-requests"), 1);
+    gateway.ask("gpt-4o").await.assert_ok();
+    gateway.ask("gpt-4o").await.assert_error(429, "rate_limit_exceeded");
+}
+
+#[tokio::test]
 async fn who_tries_keys_is_limited_by_address() {
     let (gateway, _a) = stage("openai", &[("ORCHESTRATOR_LIMITS_ADDRESS_REQUESTS_PER_MINUTE", "5")]).await;
     let wrong = || Request::post("/v1/chat/completions", &question("gpt-4o")).bearer("sk-wrong");

@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_init.sql", "990d9f8156f4ae9a4efc5b559185d37402f5e75ac5526c7d3189a1b2f8d84b9e"),
     ("0002_protocols.sql", "9d19150e7bd19f15ee9ca00d3caed0ba0c2eba94b8c5c87a9b4a76e3150bcd99"),
+    ("0006_keys.sql", "568e03b4a76ff9a4227837c504ce8a0e806d11b5b5e21db67d9243a27c2d7294"),
 ];
 
 /// Longest file, tests at its end not counted.

@@ -10,7 +10,8 @@ use llm_protocol::ir::{ApiError, ErrorKind};
 
 use crate::{
     catalog::{Caller, Catalog},
-    routing::{self, Wish},
+    gateway::auth,
+    routing::Wish,
 };
 
 /// A model, in no protocol's shape.
@@ -32,12 +33,12 @@ pub fn list(catalog: &Catalog, caller: &Caller) -> Vec<Entry> {
     let configured: BTreeSet<&String> = catalog.models.keys().collect();
     for name in configured {
         let model = &catalog.models[name];
-        if !model.routes.is_empty() {
+        if model.routes.iter().any(|route| caller.may_ask(&route.provider)) {
             let most = model.max_output_tokens;
             entries.push(Entry { max_output_tokens: most, ..entry(name.clone(), model.created, "llm-orchestrator") });
         }
     }
-    for provider in &catalog.providers {
+    for provider in catalog.providers.iter().filter(|provider| caller.may_ask(provider)) {
         let own: BTreeSet<&str> = if provider.associated {
             let routes = catalog.models.values().flat_map(|model| &model.routes);
             routes.filter(|route| route.provider.id == provider.id).map(|route| &*route.upstream_name).collect()
@@ -48,7 +49,7 @@ pub fn list(catalog: &Catalog, caller: &Caller) -> Vec<Entry> {
             own.into_iter().map(|model| entry(format!("{}:{model}", provider.name), provider.created, &provider.name)),
         );
     }
-    entries.retain(|model| caller.may_use(&model.id));
+    entries.retain(|model| auth::may_use(catalog, caller, &model.id));
     entries
 }
 
@@ -62,10 +63,10 @@ pub fn find(catalog: &Catalog, caller: &Caller, id: &str) -> Result<Entry, ApiEr
         param: Some("model".into()),
         ..ApiError::new(ErrorKind::NotFound, format!("no provider serves the model `{id}`"))
     };
-    if !caller.may_use(id) {
+    if !auth::may_use(catalog, caller, id) {
         return Err(missing());
     }
-    let groups = routing::candidates(catalog, &wish).map_err(|_| missing())?;
+    let groups = auth::candidates(catalog, caller, &wish).map_err(|_| missing())?;
     let target = groups.into_iter().flatten().next().ok_or_else(missing)?;
     let provider = &target.provider;
     // `PROVIDER:model` reaches a model that its provider does not list, but that is no reason to say it exists.

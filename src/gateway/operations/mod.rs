@@ -27,21 +27,22 @@ use self::{
     payload::Payload,
 };
 use super::{
-    Arrival, Work, admission, allow,
+    Arrival, Work, admission,
     asked::Asked,
-    asks_for_usage, deadlines,
+    asks_for_usage, auth, deadlines,
     drive::{Patience, Won, drive},
     record::{Manners, Record},
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
+use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
 
 /// One operation.
 #[derive(Debug)]
 pub struct Operation {
     /// Below a base URL.
     path: &'static str,
+    endpoint: Endpoint,
     expects: Expects,
     /// The model that is meant where the client names none.
     default_model: Option<&'static str>,
@@ -61,20 +62,22 @@ pub enum Expects {
     File,
 }
 
-const fn operation(path: &'static str, expects: Expects) -> Operation {
-    Operation { path, expects, default_model: None }
+const fn operation(path: &'static str, endpoint: Endpoint, expects: Expects) -> Operation {
+    Operation { path, endpoint, expects, default_model: None }
 }
 
-pub static COMPLETIONS: Operation = operation("/completions", Expects::Completions);
-pub static EMBEDDINGS: Operation = operation("/embeddings", Expects::Embeddings);
-pub static IMAGES: Operation = operation("/images/generations", Expects::Json);
-pub static IMAGE_EDITS: Operation = operation("/images/edits", Expects::Json);
-pub static SPEECH: Operation = operation("/audio/speech", Expects::Media);
-pub static TRANSCRIPTIONS: Operation = operation("/audio/transcriptions", Expects::Media);
-pub static TRANSLATIONS: Operation = operation("/audio/translations", Expects::Media);
-pub static MODERATIONS: Operation =
-    Operation { default_model: Some("omni-moderation-latest"), ..operation("/moderations", Expects::Json) };
-pub static RERANK: Operation = operation("/rerank", Expects::Json);
+pub static COMPLETIONS: Operation = operation("/completions", Endpoint::Completions, Expects::Completions);
+pub static EMBEDDINGS: Operation = operation("/embeddings", Endpoint::Embeddings, Expects::Embeddings);
+pub static IMAGES: Operation = operation("/images/generations", Endpoint::Images, Expects::Json);
+pub static IMAGE_EDITS: Operation = operation("/images/edits", Endpoint::Images, Expects::Json);
+pub static SPEECH: Operation = operation("/audio/speech", Endpoint::Audio, Expects::Media);
+pub static TRANSCRIPTIONS: Operation = operation("/audio/transcriptions", Endpoint::Audio, Expects::Media);
+pub static TRANSLATIONS: Operation = operation("/audio/translations", Endpoint::Audio, Expects::Media);
+pub static MODERATIONS: Operation = Operation {
+    default_model: Some("omni-moderation-latest"),
+    ..operation("/moderations", Endpoint::Moderations, Expects::Json)
+};
+pub static RERANK: Operation = operation("/rerank", Endpoint::Rerank, Expects::Json);
 
 /// All operations that name a model.
 pub static ALL: [&Operation; 9] =
@@ -94,6 +97,10 @@ pub struct Call {
 }
 
 impl Work for Call {
+    fn endpoint(&self) -> Endpoint {
+        self.operation.endpoint
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiChat
     }
@@ -109,8 +116,8 @@ impl Work for Call {
         let (asked, include_usage) = payload.read_own(|members| self.read(members, &arrival.headers))?;
         record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
         let (catalog, caller) = (app.catalog(), &arrival.caller);
-        allow(&catalog, caller, &asked.wish.model)?;
-        let groups = routing::candidates(&catalog, &asked.wish)?;
+        auth::allow(&catalog, caller, &asked.wish.model)?;
+        let groups = auth::candidates(&catalog, caller, &asked.wish)?;
         let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
         let mut request = Request {
             method: Method::POST,

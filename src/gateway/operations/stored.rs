@@ -22,11 +22,12 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog::{Caller, Catalog, Provider},
+    catalog::{Caller, Catalog, Endpoint, Provider, forbidden},
     fidelity::Fidelity,
     gateway::{
         Arrival, Call, Work,
         asked::Asked,
+        auth,
         drive::{Patience, drive},
         record::Record,
         whereabouts::{self, Found, owner},
@@ -57,6 +58,14 @@ const OWN_PARAMETERS: [&str; 3] = ["provider", "key", "api-version"];
 const LONGEST_ID: usize = 200;
 
 impl Work for Stored {
+    fn endpoint(&self) -> Endpoint {
+        match self.noun {
+            Noun::File => Endpoint::Files,
+            Noun::Batch => Endpoint::Batches,
+            Noun::Response => Endpoint::Responses,
+        }
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiChat
     }
@@ -70,7 +79,7 @@ impl Work for Stored {
         let caller = &arrival.caller;
         self.permit(caller, &arrival.method)?;
         let owner = owner(caller);
-        let provider = self.provider(app, &payload, &asked, &owner).await?;
+        let provider = self.provider(app, &payload, &asked, caller).await?;
         let path = self.path();
         let mut request = Request {
             method: arrival.method.clone(),
@@ -113,7 +122,7 @@ impl Stored {
     fn permit(&self, caller: &Caller, method: &Method) -> Result<(), ApiError> {
         if self.noun == Noun::Batch && method == Method::POST && caller.allowed_models.is_some() {
             let message = "this API key is for some models only, so it may not use batches";
-            return Err(ApiError::new(ErrorKind::Forbidden, message));
+            return Err(forbidden(message));
         }
         Ok(())
     }
@@ -125,23 +134,24 @@ impl Stored {
         app: &App,
         payload: &Payload<'_>,
         asked: &Asked,
-        owner: &str,
+        caller: &Caller,
     ) -> Result<Arc<Provider>, ApiError> {
         let named = self.id.clone().or_else(|| payload.text("input_file_id")).filter(|id| is_sane(id));
         let catalog = app.catalog();
         let found = match &named {
-            Some(id) => whereabouts::find(app, owner, id).await?,
+            Some(id) => whereabouts::find(app, &owner(caller), id).await?,
             None => Found::Nowhere,
         };
         match found {
             Found::At(provider) => {
-                catalog.providers.iter().find(|known| known.id == provider).cloned().ok_or_else(|| {
+                let holder = catalog.providers.iter().find(|known| known.id == provider).cloned().ok_or_else(|| {
                     ApiError::new(ErrorKind::Unavailable, "the provider that holds this is switched off or gone")
-                })
+                })?;
+                if caller.may_ask(&holder) { Ok(holder) } else { Err(auth::foreign(&holder.name)) }
             }
             Found::SomebodyElses => Err(self.missing()),
             Found::Nowhere if self.noun == Noun::Response => Err(self.missing()),
-            Found::Nowhere => chosen(&catalog, asked.wish.provider.as_deref()),
+            Found::Nowhere => chosen(&catalog, caller, asked.wish.provider.as_deref()),
         }
     }
 
@@ -218,22 +228,28 @@ fn asked(payload: &Payload<'_>, arrival: &Arrival) -> Result<Asked, ApiError> {
     Ok(asked)
 }
 
-/// The first provider that the client may mean.
-fn chosen(catalog: &Catalog, selector: Option<&str>) -> Result<Arc<Provider>, ApiError> {
-    let Some(selector) = selector else {
-        return catalog.providers.iter().find(|provider| speaks_openai(provider)).cloned().ok_or_else(|| {
-            ApiError::new(ErrorKind::NotFound, "no provider speaks OpenAI's API, which files and batches belong to")
-        });
-    };
+/// The first provider that the client may mean, of those that its key is for.
+fn chosen(catalog: &Catalog, caller: &Caller, selector: Option<&str>) -> Result<Arc<Provider>, ApiError> {
     let invalid = |message: String| ApiError {
         param: Some("provider".into()),
         ..ApiError::new(ErrorKind::InvalidRequest, message)
     };
-    if !catalog.knows(selector) {
+    if let Some(selector) = selector.filter(|selector| !catalog.knows(selector)) {
         return Err(invalid(format!("`provider`: there is no provider of the name or type `{selector}`")));
     }
-    let selected = catalog.select(selector).into_iter().find(|provider| speaks_openai(provider)).cloned();
-    selected.ok_or_else(|| invalid(format!("provider `{selector}` has neither files nor batches, or is switched off")))
+    let meant = selector.map_or_else(|| catalog.providers.iter().collect(), |selector| catalog.select(selector));
+    let able: Vec<_> = meant.into_iter().filter(|provider| speaks_openai(provider)).collect();
+    match (able.iter().find(|provider| caller.may_ask(provider)), able.first(), selector) {
+        (Some(provider), ..) => Ok(Arc::clone(provider)),
+        (None, Some(foreign), _) => Err(auth::foreign(selector.unwrap_or(&foreign.name))),
+        (None, None, Some(selector)) => {
+            Err(invalid(format!("provider `{selector}` has neither files nor batches, or is switched off")))
+        }
+        (None, None, None) => {
+            let message = "no provider speaks OpenAI's API, which files and batches belong to";
+            Err(ApiError::new(ErrorKind::NotFound, message))
+        }
+    }
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {

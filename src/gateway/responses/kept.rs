@@ -16,6 +16,7 @@ use llm_protocol::{
 use super::{Conversation, conversations::split};
 use crate::{
     app::App,
+    catalog::Endpoint,
     gateway::{
         Arrival, Work,
         operations::{Noun, Stored},
@@ -33,6 +34,10 @@ pub struct Kept {
 }
 
 impl Work for Kept {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Responses
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
     }

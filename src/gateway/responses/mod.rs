@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     app::App,
+    catalog::Endpoint,
     limits::{Class, Estimate},
 };
 
@@ -70,6 +71,10 @@ enum Past {
 }
 
 impl Work for Create {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Responses
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
     }

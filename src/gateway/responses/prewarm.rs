@@ -15,8 +15,9 @@ use crate::{
     app::App,
     catalog::Caller,
     gateway::{
-        Call, Origin, allow,
+        Call, Origin,
         asked::Asked,
+        auth,
         record::{Manners, Record},
         stream_headers,
     },
@@ -34,7 +35,7 @@ pub fn answer(
     let members = Members::read(body)?;
     let asked = Asked::read(call, &members, headers)?;
     record.asked(&asked.wish.model, true, Manners::default());
-    allow(&app.catalog(), caller, &asked.wish.model)?;
+    auth::allow(&app.catalog(), caller, &asked.wish.model)?;
     let request = call.inbound.decode_request(body)?;
     let mut encoder = call.inbound.encoder(&request, record.envelope());
     let events = [

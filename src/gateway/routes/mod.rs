@@ -9,15 +9,12 @@ mod operations;
 mod responses;
 mod stored;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, Request, rejection::PathRejection},
-    http::{HeaderMap, Response, header},
+    extract::{Path, Request, rejection::PathRejection},
+    http::{HeaderMap, Response, header, request::Parts},
 };
 use llm_protocol::{
     Inbound,
@@ -35,7 +32,7 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog::Caller,
+    catalog::{Caller, Endpoint},
     clock,
     http::{
         body::read_body,
@@ -82,6 +79,10 @@ struct Counting {
 }
 
 impl Work for Counting {
+    fn endpoint(&self) -> Endpoint {
+        self.call.endpoint()
+    }
+
     fn inbound(&self) -> &'static dyn Inbound {
         self.call.inbound
     }
@@ -101,26 +102,27 @@ impl Work for Counting {
 /// What every call goes through: a record is begun, the caller is identified, the body is read, the limits are asked.
 pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let inbound = work.inbound();
+    let (inbound, endpoint) = (work.inbound(), work.endpoint());
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let address = auth::address(app, &parts);
     let row = LogRow {
         request_id: request_id.to_string(),
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
         protocol: Some(inbound.id().as_str().to_owned()),
-        ip_address: peer.map(|ip| ip.to_string()),
+        ip_address: address.map(|ip| ip.to_string()),
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
     let mut record = Record::begin(app.clone(), row);
     let answer = async {
-        let caller = identify(app, &parts.headers, parts.uri.query(), peer).await?;
+        let caller = identify(app, &parts, address).await?;
         record.called_by(&caller);
+        caller.permit(endpoint, address)?;
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
-        let admission = admission::admit(app, &caller, peer, work.class(), || work.estimate(app, &body)).await?;
+        let admission = admission::admit(app, &caller, address, work.class(), || work.estimate(app, &body)).await?;
         let standing = admission.standing();
         record.admitted(admission);
         let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };
@@ -139,16 +141,11 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
 }
 
 /// The caller behind a request's key. Who has none is counted by address, so that nobody tries keys for long.
-async fn identify(
-    app: &App,
-    headers: &HeaderMap,
-    query: Option<&str>,
-    peer: Option<IpAddr>,
-) -> Result<Arc<Caller>, Box<Refused>> {
-    match auth::caller(app, headers, query, peer) {
+async fn identify(app: &App, parts: &Parts, address: Option<IpAddr>) -> Result<Arc<Caller>, Box<Refused>> {
+    match auth::identify(app, parts, address) {
         Ok(caller) => Ok(caller),
         Err(error) => {
-            admission::admit_stranger(app, peer).await?;
+            admission::admit_stranger(app, address).await?;
             Err(error.into())
         }
     }

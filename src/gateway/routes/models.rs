@@ -1,11 +1,11 @@
 //! Which models there are, in the shape that the client's protocol has for it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
     body::Body,
-    extract::{ConnectInfo, Path, Query, Request, State, rejection::PathRejection},
+    extract::{Path, Query, State, rejection::PathRejection},
     http::{Response, Uri, request::Parts},
     response::IntoResponse,
     routing::get,
@@ -20,9 +20,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{identify, segment};
 use crate::{
     app::App,
-    catalog::Caller,
+    catalog::{Caller, Endpoint},
     gateway::{
         admission::{self, Refused},
+        auth,
         models::{self, anthropic, gemini, openai},
     },
     http::{dialect::protocol, error::Failure},
@@ -51,8 +52,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, body = openai::ModelList)),
     security(("api_key" = []))
 )]
-pub(crate) async fn list_models(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let (parts, _) = request.into_parts();
+pub(crate) async fn list_models(State(app): State<Arc<App>>, parts: Parts) -> Response<Body> {
     look(&app, &parts, |caller, protocol| {
         let entries = models::list(&app.catalog(), caller);
         Ok(match protocol {
@@ -82,9 +82,9 @@ pub(crate) async fn list_models(State(app): State<Arc<App>>, request: Request) -
 pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
-    request: Request,
+    parts: Parts,
 ) -> Response<Body> {
-    look(&app, &request.into_parts().0, |caller, protocol| {
+    look(&app, &parts, |caller, protocol| {
         let entry = models::find(&app.catalog(), caller, &segment(id)?)?;
         Ok(match protocol {
             ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
@@ -101,12 +101,11 @@ async fn look(
     parts: &Parts,
     answer: impl FnOnce(&Caller, ProtocolId) -> Result<Response<Body>, Failure>,
 ) -> Response<Body> {
-    let Parts { uri, headers, extensions, .. } = parts;
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let protocol = protocol(uri, headers);
+    let (protocol, address) = (protocol(&parts.uri, &parts.headers), auth::address(app, parts));
     let admitted = async {
-        let caller = identify(app, headers, uri.query(), peer).await?;
-        let admission = admission::admit(app, &caller, peer, Class::Lookup, Estimate::default).await?;
+        let caller = identify(app, parts, address).await?;
+        caller.permit(Endpoint::Models, address)?;
+        let admission = admission::admit(app, &caller, address, Class::Lookup, Estimate::default).await?;
         Ok::<_, Box<Refused>>((caller, admission))
     };
     let (mut response, standing) = match admitted.await {

@@ -2,4 +2,6 @@
 
 mod database;
 mod keys;
+mod keys_docs;
+mod keys_scope;
 mod providers;

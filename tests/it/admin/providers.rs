@@ -124,7 +124,7 @@ async fn a_key_is_described_when_it_is_made_and_refused_when_it_makes_no_sense()
         assert!(reply.message().contains(expected), "{body}: {}", reply.text());
     }
     let target = format!("/admin/keys/{}", made["id"]);
-    assert_eq!(gateway.admin("DELETE", &target, Value::Null).await.status, 204);
+    gateway.admin("POST", &format!("{target}/revoke"), Value::Null).await.assert_ok();
     let listed = gateway.admin_get("/admin/keys").await;
     let row = listed.as_array().unwrap().iter().find(|row| row["id"] == made["id"]).unwrap();
     assert_eq!(row["live"], false);
@@ -141,4 +141,27 @@ async fn a_master_key_that_opens_no_stored_key_stops_the_start_in_one_line() {
     assert_eq!(said.trim().lines().count(), 1, "{said}");
     gateway.restart().await;
     assert_eq!(gateway.ask("gpt-4o").await.assert_ok().content(), "Hello from a");
+}
+
+#[tokio::test]
+async fn a_rotated_master_key_opens_what_the_old_one_sealed_and_the_old_one_opens_it_no_more() {
+    let mut gateway = Gateway::start().await;
+    let a = Upstream::start("a").await;
+    let more = json!({"api_key": "sk-of-the-provider", "extra_headers": {"x-team": "blue-secret-team"}});
+    gateway.provider("a", "openai", &a, more).await;
+    let old = gateway.folder().join("master.key");
+    let new = gateway.folder().join("new.key");
+    let said = gateway.run(&["db", "rotate-master-key", "--to", &new.display().to_string()]);
+    assert!(said.contains("all providers (1)") && said.contains("new.key"), "{said}");
+    gateway.ask("gpt-4o").await.assert_ok();
+
+    let refused = gateway.refuses_to_start(&[]);
+    assert!(refused.contains("does not open the stored provider keys"), "{refused}");
+    let again = gateway.try_run(&["db", "rotate-master-key", "--to", &new.display().to_string()]);
+    assert_eq!(again.0, 1, "the old key opens nothing any more: {}", again.1);
+    std::fs::rename(&new, &old).unwrap();
+    gateway.restart().await;
+    gateway.ask("gpt-4o").await.assert_ok();
+    assert_eq!(a.last().header("authorization"), Some("Bearer sk-of-the-provider"));
+    assert_eq!(a.last().header("x-team"), Some("blue-secret-team"));
 }

@@ -2,7 +2,6 @@
 
 use llm_orchestrator::{
     fidelity::Fidelity,
-    secret::KeyHash,
     store::{ApiKey, Noun, Store, StoreError},
 };
 use serde_json::json;
@@ -23,6 +22,8 @@ scenarios!(
     an_import_makes_what_is_missing_and_counts_what_is_new,
     an_import_for_a_provider_that_is_gone_changes_nothing,
     a_revoked_key_is_kept_but_not_live,
+    a_deleted_key_is_gone_and_noticed,
+    a_rotated_key_keeps_both_hashes_and_its_use_is_no_change,
     an_edited_key_is_another_configuration,
     edits_of_one_key_at_the_same_time_all_count,
     what_was_found_out_about_a_provider_goes_with_what_it_was,
@@ -222,16 +223,19 @@ async fn a_model_is_read_back_as_it_was_written(store: Store) {
 
 async fn key(store: &Store, name: &str) -> ApiKey {
     ApiKey {
-        id: store.new_id(Noun::ApiKey).await.unwrap(),
-        name: name.to_owned(),
         prefix: "sk-…a1b2".to_owned(),
-        hash: KeyHash::of(name),
-        enabled: true,
+        owner: Some("ada".into()),
+        tags: vec!["blue".into()],
         fidelity: Some(Fidelity::Strict),
         allowed_models: Some(vec!["gpt-*".into()]),
+        allowed_providers: Some(vec!["openai".into()]),
+        allowed_endpoints: Some(vec!["chat".into()]),
+        allowed_addresses: Some(vec!["10.0.0.0/8".into()]),
+        requests_per_minute: Some(1),
+        tokens_per_minute: Some(2),
+        concurrent_requests: Some(3),
         expires_at: Some(5000),
-        created_at: 1000,
-        revoked_at: None,
+        ..ApiKey::new(store.new_id(Noun::ApiKey).await.unwrap(), name, name, 1000)
     }
 }
 
@@ -242,12 +246,45 @@ async fn a_revoked_key_is_kept_but_not_live(store: Store) {
     assert_eq!(store.key(written.id).await.unwrap(), Some(written.clone()));
     assert!(written.is_live(4999) && !written.is_live(5000));
 
-    assert!(store.revoke_key(written.id, 2000).await.unwrap());
-    assert!(store.revoke_key(written.id, 3000).await.unwrap());
-    assert!(!store.revoke_key(999, 2000).await.unwrap());
+    revoke(&store, written.id).await;
     let revoked = store.keys().await.unwrap().remove(0);
     assert_eq!(revoked.revoked_at, Some(2000));
     assert!(!revoked.is_live(1500));
+}
+
+async fn revoke(store: &Store, id: i64) {
+    let edited = store.edit_key::<StoreError>(id, |row| {
+        row.revoked_at = Some(2000);
+        Ok(())
+    });
+    assert!(edited.await.unwrap().is_some());
+}
+
+async fn a_deleted_key_is_gone_and_noticed(store: Store) {
+    let written = key(&store, "team").await;
+    store.insert_key(&written).await.unwrap();
+    let before = store.fingerprint().await.unwrap();
+    assert!(store.delete_key(written.id).await.unwrap());
+    assert!(!store.delete_key(written.id).await.unwrap());
+    assert_eq!(store.key(written.id).await.unwrap(), None);
+    assert_ne!(store.fingerprint().await.unwrap(), before);
+}
+
+async fn a_rotated_key_keeps_both_hashes_and_its_use_is_no_change(store: Store) {
+    let mut written = key(&store, "team").await;
+    store.insert_key(&written).await.unwrap();
+    written.rotate("another text", 2000, 500);
+    let edited = store.edit_key::<StoreError>(written.id, |row| {
+        row.rotate("another text", 2000, 500);
+        Ok(())
+    });
+    assert_eq!(edited.await.unwrap(), Some(written.clone()));
+    let before = store.fingerprint().await.unwrap();
+    store.note_key_use(&[written.id, 999], 7000).await.unwrap();
+    store.note_key_use(&[], 8000).await.unwrap();
+    assert_eq!(store.fingerprint().await.unwrap(), before);
+    let used = ApiKey { last_used_at: Some(7000), ..written };
+    assert_eq!(store.key(used.id).await.unwrap(), Some(used));
 }
 
 async fn an_edited_key_is_another_configuration(store: Store) {
@@ -324,7 +361,7 @@ async fn a_snapshot_holds_everything_but_dead_keys(store: Store) {
     for row in [&live, &revoked, &disabled] {
         store.insert_key(row).await.unwrap();
     }
-    store.revoke_key(revoked.id, 2000).await.unwrap();
+    revoke(&store, revoked.id).await;
 
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(snapshot.providers, [main]);

@@ -68,6 +68,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// The environment that it runs with.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits for a database. A request keeps the snapshot it began with.
 
+mod caller;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -12,11 +14,11 @@ use hyper::http::HeaderMap;
 use llm_protocol::{Needs, ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
+pub use self::caller::{Caller, Endpoint, forbidden};
 use crate::{
     doctor::Report,
-    fidelity::Fidelity,
     health::{Health, ProviderHealth},
-    limits::{Allowance, Subject},
+    limits::Subject,
     pricing::Price,
     providers::{self, Kind, Options, extras},
     secret::{self, KeyHash, MasterKey},
@@ -112,29 +114,6 @@ pub struct Capabilities {
 impl Capabilities {
     /// Nothing is known, so nothing is ruled out.
     pub const ALL: Self = Self { tool_call: true, structured_output: true, image: true };
-}
-
-/// A client with a valid key, or without one where that is allowed.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    pub key_id: Option<i64>,
-    pub key_name: Option<String>,
-    /// How much of its requests may be lost; `None` leaves it to the configuration.
-    pub fidelity: Option<Fidelity>,
-    /// Patterns of models it may use; `None` is all.
-    pub allowed_models: Option<Vec<String>>,
-    /// Microseconds since the epoch.
-    pub expires_at: Option<i64>,
-    /// What its rate limit is counted by.
-    pub subject: Option<Subject>,
-    /// What it may do.
-    pub allowance: Allowance,
-}
-
-impl Caller {
-    pub fn may_use(&self, model: &str) -> bool {
-        self.allowed_models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, model)))
-    }
 }
 
 /// What an added header holds may be a secret if it is at least so long.
@@ -275,29 +254,14 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
         catalog.models.insert(row.name.clone(), model);
     }
     for (at, key) in api_keys.iter().enumerate() {
-        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), ..Caller::default() };
-        catalog.add_caller(KeyHash::of(key.expose_secret()), caller);
-    }
-    for key in snapshot.keys {
-        let caller = Caller {
-            key_id: Some(key.id),
-            key_name: Some(key.name),
-            fidelity: key.fidelity,
-            allowed_models: key.allowed_models,
-            expires_at: key.expires_at,
-            subject: None,
-            allowance: Allowance::default(),
-        };
-        catalog.add_caller(key.hash, caller);
-    }
-    catalog
-}
-
-impl Catalog {
-    fn add_caller(&mut self, hash: KeyHash, caller: Caller) {
+        let hash = KeyHash::of(key.expose_secret());
         let subject = Some(Subject::Key(hash));
-        self.callers.insert(hash, Arc::new(Caller { subject, ..caller }));
+        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), subject, ..Caller::default() };
+        catalog.callers.insert(hash, Arc::new(caller));
     }
+    let callers = snapshot.keys.into_iter().flat_map(Caller::of);
+    catalog.callers.extend(callers.map(|(hash, caller)| (hash, Arc::new(caller))));
+    catalog
 }
 
 /// A provider, ready to be asked; the error says why it cannot be.
