@@ -15,7 +15,7 @@ section! {
         /// Address of the Redis server, or of Sentinels: "redis+sentinel://host:port,host:port/service". Leave it out to run without one.
         pub url: Option<SecretString> = None, env "REDIS_URL", example "\"redis://127.0.0.1:6379/0\"";
         /// Seconds a request waits for the server; one that is late once is left out until it is in time again.
-        pub timeout: Duration = Duration::from_millis(50), range 0.001..=1.0;
+        pub timeout: Duration = Duration::from_millis(50), range 0.001..=10.0;
         /// Begins every key in it. Gateways on the same database have the same, others another.
         pub prefix: String = "llm-orchestrator".to_owned();
     }

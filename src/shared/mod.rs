@@ -130,7 +130,7 @@ const RENEWAL: Duration = Duration::from_secs(5);
 /// Ends of requests that wait to be told; what comes beyond that is not.
 const ENDED: usize = 10_000;
 
-/// How long the background waits for the server.
+/// How long the background waits for the server, where requests do not wait even longer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two exchanges with the server, and between two attempts to reach it.
@@ -259,14 +259,20 @@ impl Shared {
 
     /// Connects, and asks once what will be asked often.
     async fn reach(&self, server: &mut Server) -> Result<(), Trouble> {
-        let connection = timeout(PATIENCE, server.connect(PATIENCE)).await.map_err(|_| Trouble::late(PATIENCE))??;
+        let patience = self.patience();
+        let connection = timeout(patience, server.connect(patience)).await.map_err(|_| Trouble::late(patience))??;
         let key = self.key("probe");
+        timeout(patience, connection.prepare()).await.map_err(|_| Trouble::late(patience))??;
         let probe = [Absence { provider: 0, reason: Reason::Rest, left: TICK }];
         let asked = connection.absences(&key, &self.node, &probe);
         timeout(self.timeout, asked).await.map_err(|_| Trouble::late(self.timeout))??;
         self.connection.store(Some(Arc::new(connection)));
         self.up.set(1);
         Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE.max(self.timeout)
     }
 
     fn key(&self, name: &str) -> String {
@@ -365,7 +371,7 @@ async fn tell_ends(shared: &Shared, mut ended: mpsc::Receiver<(Lease, Spent)>, l
         };
         let (Some((lease, spent)), Some(connection)) = (end, shared.connection.load_full()) else { continue };
         let Lease { id, keys, second, reserved, .. } = &lease;
-        shared.within(PATIENCE, &connection, connection.settle(keys, id, *second, reserved, spent)).await;
+        shared.within(shared.patience(), &connection, connection.settle(keys, id, *second, reserved, spent)).await;
     }
 }
 
@@ -380,6 +386,6 @@ async fn renew(shared: &Shared) {
     };
     for leases in running.chunks(RENEWED) {
         let Some(connection) = shared.connection.load_full() else { return };
-        shared.within(PATIENCE, &connection, connection.renew(leases, LEASE)).await;
+        shared.within(shared.patience(), &connection, connection.renew(leases, LEASE)).await;
     }
 }

@@ -97,8 +97,10 @@ fn watched(address: &str, tls: bool) -> Result<SentinelClient, Trouble> {
     Ok(builder.build()?)
 }
 
-static ADMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("admit.lua")));
-static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
+static ADMIT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("window.lua"), include_str!("admit.lua"))));
+static SETTLE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("window.lua"), include_str!("settle.lua"))));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 static ABSENCES: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("absences.lua")));
 
@@ -122,6 +124,14 @@ pub enum Said {
 pub struct Connection(MultiplexedConnection);
 
 impl Connection {
+    /// Makes the scripts known to the server, so that no request has to.
+    pub async fn prepare(&self) -> Result<(), Trouble> {
+        for script in [&ADMIT, &SETTLE, &RENEW, &ABSENCES] {
+            script.load_async(&mut self.0.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// Asks whether a request is admitted. `keys` holds two for each bill, and a lease holds for `hold`.
     pub async fn admit(&self, keys: &[String], bills: &[Bill], lease: &str, hold: Duration) -> Result<Said, Trouble> {
         let mut call = ADMIT.prepare_invoke();

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Waits of a request that a busy machine does not pass by itself.
-const PATIENT: (&str, &str) = ("ORCHESTRATOR_REDIS_TIMEOUT", "1");
+const PATIENT: (&str, &str) = ("ORCHESTRATOR_REDIS_TIMEOUT", "10");
 
 /// A gateway with a provider `a`, tried once.
 async fn gateway(redis: &str, upstream: &Upstream, settings: &[(&str, &str)]) -> Gateway {
