@@ -13,7 +13,10 @@ use crate::{
     clock,
     config::Config,
     doctor::Doctor,
-    gateway::{responses::Conversations, whereabouts::Whereabouts},
+    gateway::{
+        responses::{self, Conversations},
+        whereabouts::Whereabouts,
+    },
     health::{Health, Policy, probe},
     journal::{self, Journal},
     limits::Limits,
@@ -22,6 +25,7 @@ use crate::{
     secret::{self, KeyHash, MasterKey},
     shared::{self, Shared},
     store::{ApiKey, Fingerprint, Noun, Provider, Store, StoreError},
+    traces::Traces,
     upstream::{Client, ClientConfig},
 };
 
@@ -39,6 +43,8 @@ pub struct App {
     /// What other gateways share with this one, where a Redis server is configured.
     pub shared: Option<Arc<Shared>>,
     pub metrics: Metrics,
+    /// Tells a collector of requests, where one is configured.
+    pub traces: Traces,
     /// What models cost.
     pub prices: Prices,
     /// What models take and refuse.
@@ -70,6 +76,9 @@ pub struct FirstStart {
 /// How often the store is asked whether somebody else has changed something.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the last spans may take to be delivered.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// Settings that the store keeps.
 const ADMIN_KEY_SETTING: &str = "admin_key_hash";
 const INITIALIZED_SETTING: &str = "initialized_at";
@@ -95,21 +104,22 @@ impl App {
                 flush_interval: config.journal.flush_interval,
             },
         );
-        let metrics = Metrics::default();
-        let (shared, sharing) = Shared::start(&config.redis, &metrics).await?.unzip();
+        let upstream = Client::new(&ClientConfig {
+            connect_timeout: config.routing.connect_timeout,
+            extra_roots: extra_roots()?,
+        })?;
+        let (shared, sharing) = Shared::start(&config.redis).await?.unzip();
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
             journal,
             limits: Limits::new(shared.clone()),
             shared,
-            metrics,
+            metrics: Metrics::new(&config.metrics),
             prices: Prices::load(config.pricing.file.as_deref())?,
             models: models(&config)?,
-            upstream: Client::new(&ClientConfig {
-                connect_timeout: config.routing.connect_timeout,
-                extra_roots: extra_roots()?,
-            })?,
+            traces: Traces::start(&config.telemetry, &upstream)?,
+            upstream,
             whereabouts: Whereabouts::default(),
             conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
@@ -127,6 +137,7 @@ impl App {
             shared::spawn(&app, shared, sharing);
         }
         app.watch_store();
+        responses::sweep(&app);
         Ok((app, first))
     }
 
@@ -185,7 +196,7 @@ impl App {
         if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
             tracing::debug!("Background work was left unfinished");
         }
-        self.journal.close(deadline).await;
+        tokio::join!(self.journal.close(deadline), self.traces.stop(LAST_SPANS));
         self.store.close().await;
     }
 }

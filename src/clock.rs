@@ -2,7 +2,7 @@
 //!
 //! Durations are measured with `tokio::time::Instant`; this clock is for what gets stored or shown.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::{
     Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description,
@@ -13,6 +13,11 @@ use time::{
 pub fn now_micros() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The time of day when `span` has passed since `micros`.
+pub fn after(micros: i64, span: Duration) -> i64 {
+    micros.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// RFC 3339 in UTC with milliseconds, as in `2026-01-31T08:00:00.250Z`. A time that no calendar holds becomes the epoch.

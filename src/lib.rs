@@ -26,4 +26,5 @@ pub mod serve;
 pub mod shared;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod upstream;

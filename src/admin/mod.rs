@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
 
-pub use auth::Operator;
+pub use auth::{Operator, Scraper};
 
 /// All operations, below `/admin`.
 pub fn router() -> OpenApiRouter<Arc<App>> {

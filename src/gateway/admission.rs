@@ -61,7 +61,7 @@ pub async fn admit_attempt(app: &App, provider: &Provider, requests_per_minute: 
 
 async fn ask(app: &App, claims: &[Claim], estimate: Estimate) -> Result<Admission, Box<Refused>> {
     app.limits.admit(claims, estimate).await.map_err(|refusal| {
-        app.metrics.refused(refusal.subject.scope(), refusal.limit.name());
+        app.metrics.limit_refused(refusal.subject.scope(), refusal.limit.name());
         let Refusal { standing, wait, .. } = *refusal;
         let error = ApiError::new(ErrorKind::RateLimited, message(&refusal));
         Refused { error: ApiError { retry_after: Some(wait), ..error }, standing }.into()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use llm_protocol::{
     ProtocolId,
     ir::{ApiError, ErrorKind},
@@ -9,7 +10,7 @@ use llm_protocol::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    admission,
+    TRACEPARENT, admission,
     prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
@@ -38,6 +39,14 @@ pub trait Exchange: Send + Sync {
     /// The protocol that it was written in, where the call is one that several have.
     fn protocol(_: &Self::Prepared) -> Option<ProtocolId> {
         None
+    }
+
+    /// What it is sent with.
+    fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
+
+    /// Whether a failure tells something of the provider's health.
+    fn tells_of_health(&self) -> bool {
+        true
     }
 
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
@@ -99,7 +108,7 @@ pub async fn drive<E: Exchange>(
             Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
         };
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
-        let prepared = match exchange.prepare(&target) {
+        let mut prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
             Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
             Err(unsaid) => {
@@ -117,7 +126,10 @@ pub async fn drive<E: Exchange>(
         let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
         let sent = match within_rate(app, &target).await {
             Ok(()) => {
-                record.attempt(&target, E::protocol(&prepared));
+                record.attempt(&target, E::protocol(&prepared), retry);
+                if let Some(traceparent) = record.upstream_traceparent() {
+                    E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
+                }
                 exchange.send(app, &target, &prepared, until).await
             }
             Err(error) => Err(error),
@@ -129,7 +141,10 @@ pub async fn drive<E: Exchange>(
             }
             Err(error) => {
                 let error = target.provider.conceal(error);
-                blame(&target, permit, &error, own);
+                record.attempt_failed(&error);
+                if exchange.tells_of_health() {
+                    blame(&target, permit, &error, own);
+                }
                 let provider = &target.provider.name;
                 tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {

@@ -6,6 +6,7 @@ pub mod attempt;
 mod auth;
 mod count;
 mod drive;
+mod held;
 mod models;
 mod operations;
 mod prepare;
@@ -16,6 +17,7 @@ mod routes;
 pub mod stream;
 mod told;
 mod turns;
+mod watch;
 pub mod whereabouts;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use self::{
     asked::Asked,
     attempt::{Answer, Reply},
     drive::{Exchange, Won, drive},
+    held::Held,
     prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
@@ -62,11 +65,14 @@ pub struct Call {
     pub stream: Option<bool>,
     /// As in [`llm_protocol::Envelope::array`].
     pub array: bool,
-    /// The one provider that can serve it, where it goes on from what only that one holds.
-    pub held_by: Option<i64>,
+    /// What it goes on from, where only some providers hold that.
+    pub held: Option<Held>,
     /// What an answer that is written here repeats of the request otherwise than its body has it.
     pub echo: Vec<(&'static str, Json)>,
 }
+
+/// Carries which trace a request belongs to, in and out.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who gave an answer, as an extension of it.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +85,7 @@ pub struct Origin {
 impl Call {
     /// A call whose body says everything.
     pub fn of(inbound: &'static dyn Inbound) -> Self {
-        Self { inbound, model: None, stream: None, array: false, held_by: None, echo: Vec::new() }
+        Self { inbound, model: None, stream: None, array: false, held: None, echo: Vec::new() }
     }
 }
 
@@ -158,19 +164,19 @@ pub async fn handle(
     let catalog = app.catalog();
     auth::allow(&catalog, caller, &asked.wish.model)?;
 
+    let (owner, protocol) = (whereabouts::owner(caller), call.inbound.id());
+    let named = held::named(app, &owner, protocol, &members, &body).await?;
     let mut groups = auth::candidates(&catalog, caller, &asked.wish)?;
-    if let Some(holder) = call.held_by {
-        groups.iter_mut().for_each(|group| group.retain(|target| target.provider.id == holder));
-        if groups.iter().all(Vec::is_empty) {
-            return Err(responses::gone(&members.string("previous_response_id").unwrap_or_default()));
-        }
+    if let Some(held) = call.held.as_ref().or(named.as_ref()) {
+        groups = held.among(groups)?;
     }
     let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
     let forwarded = forwarded(call.inbound, headers);
     let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, asked.patience(), plan, &mut source, record).await?;
-    Ok(answer(app, call.inbound, &asked, won, record))
+    let response = answer(app, call.inbound, &asked, won, record);
+    Ok(held::note(app, &owner, protocol, &members, response).await)
 }
 
 impl Exchange for Source<'_> {
@@ -183,6 +189,10 @@ impl Exchange for Source<'_> {
 
     fn protocol(prepared: &Prepared) -> Option<ProtocolId> {
         Some(prepared.outgoing.outbound.id())
+    }
+
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
     }
 
     async fn send(

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::{HeaderMap, HeaderValue};
 use llm_protocol::{
-    Envelope, ProtocolId,
+    Envelope, ProtocolId, inbound,
     ir::{ApiError, Event, LossKind, Losses, Usage},
 };
 use tokio::time::Instant;
@@ -15,9 +16,12 @@ use crate::{
     app::App,
     catalog::Caller,
     clock,
+    http::middleware::RequestId,
     limits::{Admission, Spent},
+    metrics::TargetSeries,
     routing::Target,
     store::LogRow,
+    traces::{Asked, RequestTrace},
 };
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
@@ -32,8 +36,13 @@ struct Inner {
     app: Arc<App>,
     began: Instant,
     row: LogRow,
+    /// What the answer's id is made of, where one is made.
+    answer_id: RequestId,
     usage: Option<Usage>,
     price: Option<crate::pricing::Price>,
+    /// Where the attempt that runs, or was the last, is counted.
+    series: Option<Arc<TargetSeries>>,
+    trace: Option<Box<RequestTrace>>,
     manners: Manners,
     /// More than one provider was asked.
     several: bool,
@@ -59,10 +68,24 @@ impl Inner {
 }
 
 impl Record {
-    /// Begins the record of a request that has just come in.
-    pub fn begin(app: Arc<App>, row: LogRow) -> Self {
-        let (began, manners) = (Instant::now(), Manners::default());
-        let inner = Inner { app, began, row, usage: None, price: None, manners, several: false, admission: None };
+    /// Begins the record of a request that has just come in with these headers.
+    pub fn begin(app: Arc<App>, request_id: &RequestId, row: LogRow, headers: &HeaderMap) -> Self {
+        let row = LogRow { request_id: request_id.to_string(), ..row };
+        app.metrics.began();
+        let trace = app.traces.begin(&row.method, &row.endpoint, headers);
+        let inner = Inner {
+            began: Instant::now(),
+            row,
+            answer_id: request_id.unchosen(),
+            usage: None,
+            price: None,
+            series: None,
+            trace,
+            manners: Manners::default(),
+            several: false,
+            admission: None,
+            app,
+        };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -91,9 +114,20 @@ impl Record {
         self.with(|inner| inner.admission = Some(admission));
     }
 
-    /// An attempt at `target` begins, in this protocol where the call has one.
-    pub fn attempt(&mut self, target: &Target, protocol: Option<ProtocolId>) {
+    /// An attempt at `target` begins, in this protocol where the call has one. `again` says that it was asked before.
+    pub fn attempt(&mut self, target: &Target, protocol: Option<ProtocolId>, again: bool) {
         self.with(|inner| {
+            let metrics = &inner.app.metrics;
+            let series = metrics.target(target, &inner.app.prices);
+            if again {
+                metrics.retried(&series);
+            } else if inner.row.attempts > 0 {
+                metrics.failed_over(&series);
+            }
+            inner.series = Some(series);
+            if let Some(trace) = &mut inner.trace {
+                trace.attempt(&Asked { target, endpoint: &inner.row.endpoint, before: inner.row.attempts });
+            }
             inner.row.attempts += 1;
             inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
             inner.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
@@ -103,6 +137,28 @@ impl Record {
             inner.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
             inner.price = target.configured.as_ref().and_then(|model| model.price.clone());
         });
+    }
+
+    /// The attempt has failed before its client got anything.
+    pub fn attempt_failed(&mut self, error: &ApiError) {
+        self.with(|inner| {
+            if let Some(series) = &inner.series {
+                inner.app.metrics.attempt_failed(series, error);
+            }
+            if let Some(trace) = &mut inner.trace {
+                trace.attempt_failed(error);
+            }
+        });
+    }
+
+    /// The `traceparent` of the answer, where requests are traced.
+    pub fn traceparent(&self) -> Option<HeaderValue> {
+        self.inner.as_ref()?.trace.as_ref()?.traceparent()
+    }
+
+    /// The `traceparent` of the attempt that runs, where providers are to be told of traces.
+    pub fn upstream_traceparent(&self) -> Option<HeaderValue> {
+        self.inner.as_ref()?.trace.as_ref()?.upstream_traceparent()
     }
 
     pub fn attempts(&self) -> i64 {
@@ -181,7 +237,7 @@ impl Record {
         let inner = self.inner.as_ref();
         let manners = inner.map(|inner| inner.manners).unwrap_or_default();
         Envelope {
-            request_id: inner.map_or_else(String::new, |inner| inner.row.request_id.clone()),
+            request_id: inner.map_or_else(String::new, |inner| inner.answer_id.to_string()),
             created: (clock::now_micros() / 1_000_000).unsigned_abs(),
             model: inner.and_then(|inner| inner.row.model.clone()).unwrap_or_default(),
             include_usage: manners.include_usage,
@@ -197,12 +253,18 @@ impl Record {
 
     /// The client got an error, as its answer or in its stream.
     pub fn fail(&mut self, error: &ApiError) {
-        self.settle(error.status(), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+        self.settle(self.status(error), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+    }
+
+    /// What the client's protocol makes of an error.
+    fn status(&self, error: &ApiError) -> u16 {
+        let spoken = self.inner.as_ref().and_then(|inner| ProtocolId::parse(inner.row.protocol.as_deref()?));
+        spoken.and_then(inbound).map_or(error.status(), |inbound| inbound.status(error))
     }
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let Inner { app, began, mut row, usage, price, admission, .. } = *inner;
+        let Inner { app, began, mut row, usage, price, series, trace, admission, .. } = *inner;
         if let Some(admission) = admission {
             admission.settle(spent(status, row.attempts, usage.as_ref()));
         }
@@ -220,7 +282,10 @@ impl Record {
             };
             count(&mut row, &usage);
         }
-        app.metrics.request(&row);
+        app.metrics.ended(&row, series.as_ref());
+        if let Some(trace) = trace {
+            trace.end(&row);
+        }
         info!(
             request_id = row.request_id,
             status,

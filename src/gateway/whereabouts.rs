@@ -1,4 +1,4 @@
-//! Where the things are whose ids providers gave out: files, batches, answers that are kept.
+//! Where the things are whose ids providers gave out: files, batches, containers, answers that are kept.
 //!
 //! Memory is asked first; the store only for an id that memory does not know, and once, within the deadline that all its
 //! statements have. What a client is told of is in the store before.
@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use llm_protocol::ir::{ApiError, ErrorKind};
@@ -72,55 +73,78 @@ pub async fn remember(app: &App, owner: &str, id: &str, provider_id: i64) -> Res
     if app.whereabouts.with(|known| known.get(&key).copied()) == Some(provider_id) {
         return Ok(());
     }
-    write(app, owner, id, provider_id).await?;
+    write(app, owner, &[id.to_owned()], provider_id, None).await?;
     app.whereabouts.with(|known| known.put(key, provider_id));
     Ok(())
 }
 
-async fn write(app: &App, owner: &str, id: &str, provider_id: i64) -> Result<(), ApiError> {
-    let object = UpstreamObject {
-        id: id.to_owned(),
-        owner: owner.to_owned(),
-        provider_id: Some(provider_id),
-        created_at: clock::now_micros(),
-    };
-    app.store.put_upstream_object(&object).await.map_err(unavailable)
+async fn write(
+    app: &App,
+    owner: &str,
+    ids: &[String],
+    provider_id: i64,
+    ttl: Option<Duration>,
+) -> Result<(), ApiError> {
+    let created_at = clock::now_micros();
+    let expires_at = ttl.map(|ttl| clock::after(created_at, ttl));
+    let object =
+        |id: &String| UpstreamObject { id: id.clone(), owner: owner.to_owned(), provider_id, created_at, expires_at };
+    let objects: Vec<_> = ids.iter().map(object).collect();
+    app.store.put_upstream_objects(&objects).await.map_err(unavailable)
 }
 
-/// As [`remember`], without making anybody wait: memory knows at once, the store a little later. For what is made in every
-/// request, and may be lost with the process.
-pub fn note(app: &Arc<App>, owner: &str, id: &str, provider_id: i64) {
-    let before = app.whereabouts.with(|known| known.put((id.to_owned(), owner.to_owned()), provider_id));
-    if before == Some(provider_id) {
+/// As [`remember`], for a time and without making anybody wait: memory knows at once, the store a little later. For what is
+/// made in every request, and may be lost with the process.
+pub fn note(app: &Arc<App>, owner: &str, mut ids: Vec<String>, provider_id: i64) {
+    ids.sort_unstable();
+    ids.dedup();
+    app.whereabouts.with(|known| {
+        ids.retain(|id| known.put((id.clone(), owner.to_owned()), provider_id) != Some(provider_id));
+    });
+    if ids.is_empty() {
         return;
     }
     let Ok(writing) = app.whereabouts.writing.clone().try_acquire_owned() else {
         tracing::warn!("Where an answer is at a provider is noted in memory only: the database does not keep up");
         return;
     };
-    let (app, owner, id) = (app.clone(), owner.to_owned(), id.to_owned());
+    let (app, owner, ttl) = (app.clone(), owner.to_owned(), app.config.responses.upstream_ttl);
     app.tasks.clone().spawn(async move {
         // What could not be written was told of; memory knows all the same.
-        let _ = write(&app, &owner, &id, provider_id).await;
+        let _ = write(&app, &owner, &ids, provider_id, Some(ttl)).await;
         drop(writing);
     });
 }
 
 /// Where what `owner` calls by this id is.
 pub async fn find(app: &App, owner: &str, id: &str) -> Result<Found, ApiError> {
-    let key = (id.to_owned(), owner.to_owned());
-    if let Some(provider) = app.whereabouts.with(|known| known.get(&key).copied()) {
-        return Ok(Found::At(provider));
-    }
-    let objects = app.store.upstream_objects(&[id.to_owned()]).await.map_err(unavailable)?;
-    match objects.iter().find(|object| object.owner == owner).map(|object| object.provider_id) {
-        Some(Some(provider)) => {
-            app.whereabouts.with(|known| known.put(key, provider));
-            Ok(Found::At(provider))
+    let found = find_all(app, owner, &[id.to_owned()]).await?;
+    Ok(found.first().copied().unwrap_or(Found::Nowhere))
+}
+
+/// Where each of the things is that `owner` calls by these ids.
+pub async fn find_all(app: &App, owner: &str, ids: &[String]) -> Result<Vec<Found>, ApiError> {
+    let key = |id: &String| (id.clone(), owner.to_owned());
+    let known: Vec<Option<i64>> =
+        app.whereabouts.with(|known| ids.iter().map(|id| known.get(&key(id)).copied()).collect());
+    let unknown: Vec<String> =
+        ids.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(id, _)| id.clone()).collect();
+    let now = clock::now_micros();
+    let mut objects = app.store.upstream_objects(&unknown).await.map_err(unavailable)?;
+    objects.retain(|object| object.expires_at.is_none_or(|end| end > now));
+    let found = ids.iter().zip(known).map(|(id, known)| {
+        let mut rows = objects.iter().filter(|object| object.id == *id);
+        let own = rows.clone().find(|object| object.owner == owner).map(|object| object.provider_id);
+        match known.or(own) {
+            Some(provider) => {
+                app.whereabouts.with(|known| known.put(key(id), provider));
+                Found::At(provider)
+            }
+            None if rows.next().is_some() => Found::SomebodyElses,
+            None => Found::Nowhere,
         }
-        None if !objects.is_empty() => Ok(Found::SomebodyElses),
-        _ => Ok(Found::Nowhere),
-    }
+    });
+    Ok(found.collect())
 }
 
 /// Those of `ids` that are somebody else's and not `owner`'s too.

@@ -79,6 +79,8 @@ pub struct Breaker {
     consecutive: u32,
     /// Ejections since the last success.
     ejections: u32,
+    /// Ejections in all.
+    pub(super) ejected: u64,
     window: Window,
 }
 
@@ -90,6 +92,7 @@ impl Breaker {
             resting_until: None,
             consecutive: 0,
             ejections: 0,
+            ejected: 0,
             window: Window::default(),
         }
     }
@@ -178,6 +181,7 @@ impl Breaker {
         let doubled = self.policy.ejection_base.saturating_mul(1 << self.ejections.min(16));
         let length = doubled.min(self.policy.ejection_max);
         self.ejections += 1;
+        self.ejected += 1;
         self.phase = Phase::Ejected { until: now + length.mul_f64(0.9 + 0.2 * chance) };
     }
 

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{admin::Operator, app::App, health};
+use crate::{admin::Scraper, app::App, health};
 
 /// That the process lives.
 #[derive(Serialize, ToSchema)]
@@ -71,7 +71,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
 
 /// What is counted
 ///
-/// In OpenMetrics text, for Prometheus. Needs the admin key: names of providers are nobody else's business.
+/// In OpenMetrics text, for Prometheus. Needs the admin key or `metrics.token`, unless `metrics.public` is set.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -79,9 +79,9 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
     responses((status = 200, body = String, content_type = "application/openmetrics-text")),
     security(("admin_key" = []), ("admin_key_header" = []))
 )]
-pub(crate) async fn metrics(_: Operator, State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
+pub(crate) async fn metrics(_: Scraper, State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.render(&app.journal))
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render(&app))
 }
 
 /// Which build this is.

@@ -16,7 +16,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep, timeout},
@@ -32,7 +31,6 @@ use crate::{
     config::RedisConfig,
     health::Admission,
     limits::{Claim, Class, Left, Limit, Spent, Subject},
-    metrics::Metrics,
 };
 
 /// What a request asks of one limit.
@@ -154,8 +152,7 @@ pub struct Shared {
     lost: Notify,
     /// When trouble was last told, and whether that was the last word.
     told: Mutex<(Option<Instant>, bool)>,
-    up: Gauge,
-    failures: Counter,
+    failures: AtomicU64,
 }
 
 /// What the background works with.
@@ -166,7 +163,7 @@ pub struct Background {
 
 impl Shared {
     /// None where the configuration names no server. Tries to reach it once, and starts without it where that fails.
-    pub async fn start(config: &RedisConfig, metrics: &Metrics) -> anyhow::Result<Option<(Arc<Self>, Background)>> {
+    pub async fn start(config: &RedisConfig) -> anyhow::Result<Option<(Arc<Self>, Background)>> {
         let Some(url) = &config.url else { return Ok(None) };
         let mut server = Server::parse(url).map_err(|error| anyhow::anyhow!("redis.url (REDIS_URL): {error}"))?;
         let (sender, ended) = mpsc::channel(ENDED);
@@ -180,8 +177,7 @@ impl Shared {
             ended: sender,
             lost: Notify::new(),
             told: Mutex::default(),
-            up: metrics.redis_up(),
-            failures: metrics.redis_failures(),
+            failures: AtomicU64::default(),
         });
         match shared.reach(&mut server).await {
             Ok(()) => tracing::info!("Limits and cool-downs are shared through Redis"),
@@ -193,6 +189,11 @@ impl Shared {
     /// Whether the others can be asked now.
     pub fn is_healthy(&self) -> bool {
         self.connection.load().is_some()
+    }
+
+    /// How often the server failed or was too late.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Asks all gateways together; none where they cannot be asked in time.
@@ -267,7 +268,6 @@ impl Shared {
         let asked = connection.absences(&key, &self.node, &probe);
         timeout(self.timeout, asked).await.map_err(|_| Trouble::late(self.timeout))??;
         self.connection.store(Some(Arc::new(connection)));
-        self.up.set(1);
         Ok(())
     }
 
@@ -280,8 +280,7 @@ impl Shared {
     }
 
     fn tell(&self, trouble: &Trouble) {
-        self.up.set(0);
-        self.failures.inc();
+        self.failures.fetch_add(1, Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.0.is_none_or(|at| at.elapsed() >= TELLING) {
             *told = (Some(Instant::now()), true);

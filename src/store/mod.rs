@@ -15,6 +15,7 @@ mod model_providers;
 mod models;
 mod providers;
 mod reseal;
+mod responses;
 mod row;
 mod schema;
 mod settings;
@@ -29,8 +30,9 @@ pub use self::{
     model_providers::ModelProvider,
     models::Model,
     providers::Provider,
+    responses::KeptResponse,
     snapshot::{Fingerprint, Snapshot},
-    stats::{Percentiles, ProviderStats, Stats, Tally},
+    stats::{Grouping, Percentiles, ProviderStats, Share, Stats, Tally},
     upstream_objects::UpstreamObject,
 };
 

@@ -10,7 +10,8 @@ use super::{
 static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// All tables, those first that refer to others.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
+    "response",
     "upstream_object",
     "model_provider",
     "model",

@@ -11,36 +11,46 @@ pub struct UpstreamObject {
     pub id: String,
     /// Whose it is among this gateway's callers.
     pub owner: String,
-    /// Where it is; `None` for what this gateway keeps itself.
-    pub provider_id: Option<i64>,
+    /// Where it is.
+    pub provider_id: i64,
     pub created_at: i64,
+    /// When it may be forgotten; `None` for what stays until it is deleted.
+    pub expires_at: Option<i64>,
 }
 
 from_row!(UpstreamObject, |row| Self {
     id: row.text("id")?,
     owner: row.text("owner")?,
-    provider_id: row.int_if_any("provider_id")?,
+    provider_id: row.int("provider_id")?,
     created_at: row.int("created_at")?,
+    expires_at: row.int_if_any("expires_at")?,
 });
 
 /// Ids a look-up may name. Lists of providers are shorter, and SQLite takes 32,766 values a statement.
 const IDS_PER_STATEMENT: usize = 10_000;
 
+/// Rows that one statement adds, of five values each.
+const ROWS_PER_STATEMENT: usize = 1000;
+
 impl Store {
-    /// Adds a row, or says anew where its thing is.
-    pub async fn put_upstream_object(&self, object: &UpstreamObject) -> Result<(), StoreError> {
-        let sql = "insert into upstream_object (id, owner, provider_id, created_at) values ($1, $2, $3, $4) \
-                   on conflict (id, owner) do update set provider_id = excluded.provider_id";
-        db::writing!(self, pool => async {
-            sqlx::query(sql)
-                .bind(&object.id)
-                .bind(&object.owner)
-                .bind(object.provider_id)
-                .bind(object.created_at)
-                .execute(pool)
-                .await
-                .map(|_| ())
-        })
+    /// Adds rows, or says anew where their things are. No two of them may be of the same id and owner.
+    pub async fn put_upstream_objects(&self, objects: &[UpstreamObject]) -> Result<(), StoreError> {
+        for some in objects.chunks(ROWS_PER_STATEMENT) {
+            db::writing!(self, pool => async {
+                let columns = "insert into upstream_object (id, owner, provider_id, created_at, expires_at) ";
+                let mut query = QueryBuilder::new(columns);
+                query.push_values(some, |mut row, object| {
+                    row.push_bind(&object.id).push_bind(&object.owner).push_bind(object.provider_id);
+                    row.push_bind(object.created_at).push_bind(object.expires_at);
+                });
+                query.push(
+                    " on conflict (id, owner) do update set provider_id = excluded.provider_id, \
+                     expires_at = excluded.expires_at",
+                );
+                query.build().persistent(false).execute(pool).await.map(|_| ())
+            })?;
+        }
+        Ok(())
     }
 
     /// All rows of these ids, whoever's they are; of very many ids only those of the first.
@@ -63,5 +73,14 @@ impl Store {
     pub async fn delete_upstream_object(&self, id: &str, owner: &str) -> Result<(), StoreError> {
         let sql = "delete from upstream_object where id = $1 and owner = $2";
         db::writing!(self, pool => async { sqlx::query(sql).bind(id).bind(owner).execute(pool).await.map(|_| ()) })
+    }
+
+    /// Removes some of the rows whose time is over at `now`, and says how many: fewer than `most` where none is left.
+    pub async fn sweep_upstream_objects(&self, now: i64, most: i64) -> Result<u64, StoreError> {
+        let sql = "delete from upstream_object where (id, owner) in \
+                   (select id, owner from upstream_object where expires_at <= $1 order by expires_at limit $2)";
+        db::writing!(self, pool => async {
+            sqlx::query(sql).bind(now).bind(most).execute(pool).await.map(|done| done.rows_affected())
+        })
     }
 }

@@ -187,7 +187,7 @@ async fn what_one_limit_refuses_uses_nothing_of_another() {
     }
     assert_eq!(a.calls(), 4);
     let metrics = gateway.admin("GET", "/metrics", Value::Null).await.text();
-    assert!(metrics.contains(r#"limit_refusals_total{scope="key",limit="requests"} 10"#), "{metrics}");
+    assert!(metrics.contains(r#"limit_refusals_total{limit="key",of="requests"} 10"#), "{metrics}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use aws_lc_rs::digest;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_init.sql", "990d9f8156f4ae9a4efc5b559185d37402f5e75ac5526c7d3189a1b2f8d84b9e"),
     ("0002_protocols.sql", "9d19150e7bd19f15ee9ca00d3caed0ba0c2eba94b8c5c87a9b4a76e3150bcd99"),
+    ("0003_responses.sql", "57c5d6cdd0be6db99c27ba1d398cf67bf3c94f61d643b4201c716689a6d6551c"),
     ("0006_keys.sql", "568e03b4a76ff9a4227837c504ce8a0e806d11b5b5e21db67d9243a27c2d7294"),
 ];
 
@@ -120,7 +121,7 @@ fn the_protocol_crate_has_no_runtime_and_no_network() {
     let manifest = fs::read_to_string(root().join("crates/protocol/Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
     let names: Vec<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, ["base64", "bytes", "memchr", "serde", "serde_json"]);
+    assert_eq!(names, ["aws-smithy-eventstream", "base64", "bytes", "memchr", "serde", "serde_json"]);
     let protocol = || sources().into_iter().filter(|source| source.lies_in(&["crates/protocol/src/"]));
     for word in ["std::net", "std::fs", "std::env", "std::thread", "Instant::now"] {
         all(protocol(), "the protocol crate only computes", |source| mention(source.program(), word));

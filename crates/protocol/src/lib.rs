@@ -11,6 +11,7 @@
 //! stream pass through [`Passthrough`], and the upstream's decoder only observes.
 
 pub mod anthropic;
+pub mod aws_events;
 mod base64;
 pub mod bedrock_converse;
 pub mod estimate;
@@ -81,7 +82,7 @@ impl ProtocolId {
 /// no clock and draws no random numbers.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    /// Made into an answer's id where the upstream gave none; unique per request.
+    /// Made into an answer's id where the upstream gave none; unique per request, and not the client's choice.
     pub request_id: String,
     /// Seconds since the epoch.
     pub created: u64,

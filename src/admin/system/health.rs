@@ -111,7 +111,7 @@ fn of_row(app: &App, row: &Provider) -> ProviderHealthView {
 }
 
 fn of_provider(provider: &catalog::Provider) -> ProviderHealthView {
-    let View { state, response_time_ms, consecutive_failures, success_rate, last_check, last_error } =
+    let View { state, response_time_ms, consecutive_failures, success_rate, last_check, last_error, .. } =
         provider.health.view();
     ProviderHealthView {
         provider_id: provider.id,

@@ -9,6 +9,7 @@ use lru::LruCache;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::keep::member;
 use crate::config::{Keeping, ResponsesConfig};
 
 /// An answer, and all that was said before it.
@@ -23,10 +24,19 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    fn bytes(&self) -> usize {
+    /// An answer to `input`, a JSON array of items.
+    pub fn new(response: String, input: String) -> Self {
+        let output = member(&response, "output").unwrap_or("[]").to_owned();
+        Self { response, output, input }
+    }
+
+    pub fn bytes(&self) -> usize {
         self.response.len() + self.output.len() + self.input.len()
     }
 }
+
+/// How long memory knows what the database keeps: what another gateway deletes is gone here too by then.
+const IN_FRONT: Duration = Duration::from_secs(60);
 
 /// An owner and an id.
 type Key = (String, String);
@@ -46,7 +56,8 @@ struct Kept {
 impl Conversations {
     pub fn new(config: &ResponsesConfig) -> Self {
         let most = if config.store == Keeping::Off { 0 } else { config.max_bytes };
-        Self { kept: Mutex::new(Kept { known: LruCache::unbounded(), bytes: 0 }), most, ttl: config.ttl }
+        let ttl = if config.store == Keeping::Database { config.ttl.min(IN_FRONT) } else { config.ttl };
+        Self { kept: Mutex::new(Kept { known: LruCache::unbounded(), bytes: 0 }), most, ttl }
     }
 
     /// Whether anything is kept at all.
@@ -54,8 +65,8 @@ impl Conversations {
         self.most > 0
     }
 
-    /// Keeps a conversation, and forgets those for which there is no more room or whose time is over.
-    pub fn keep(&self, owner: &str, id: &str, conversation: Conversation) {
+    /// Keeps a conversation, and forgets those for which there is no more room.
+    pub fn keep(&self, owner: &str, id: &str, conversation: Arc<Conversation>) {
         if conversation.bytes() > self.most {
             return;
         }
@@ -63,14 +74,24 @@ impl Conversations {
         self.with(|kept| {
             kept.remove(&(owner.to_owned(), id.to_owned()));
             kept.bytes += conversation.bytes();
-            kept.known.put((owner.to_owned(), id.to_owned()), (Arc::new(conversation), now + self.ttl));
-            while let Some((key, (_, until))) = kept.known.peek_lru() {
-                if kept.bytes <= self.most && *until > now {
-                    break;
-                }
+            kept.known.put((owner.to_owned(), id.to_owned()), (conversation, now + self.ttl));
+            while kept.bytes > self.most
+                && let Some((key, _)) = kept.known.peek_lru()
+            {
                 let key = key.clone();
                 kept.remove(&key);
             }
+        });
+    }
+
+    /// Forgets those whose time is over.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.with(|kept| {
+            let over = kept.known.iter().filter(|(_, (_, until))| *until <= now).map(|(key, _)| key.clone());
+            over.collect::<Vec<_>>().iter().for_each(|key| {
+                kept.remove(key);
+            });
         });
     }
 
@@ -138,8 +159,8 @@ mod tests {
         Conversations::new(&ResponsesConfig { max_bytes, ..ResponsesConfig::default() })
     }
 
-    fn conversation(bytes: usize) -> Conversation {
-        Conversation { response: "x".repeat(bytes), output: String::new(), input: String::new() }
+    fn conversation(bytes: usize) -> Arc<Conversation> {
+        Arc::new(Conversation { response: "x".repeat(bytes), output: String::new(), input: String::new() })
     }
 
     #[test]
@@ -166,9 +187,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn everything_is_forgotten_in_time() {
         let kept = conversations(10);
-        kept.keep("me", "1", conversation(4));
-        tokio::time::advance(ResponsesConfig::default().ttl).await;
+        for id in ["1", "2"] {
+            kept.keep("me", id, conversation(4));
+        }
+        tokio::time::advance(ResponsesConfig::default().ttl / 2).await;
+        kept.sweep();
+        assert_eq!(kept.with(|kept| kept.bytes), 8);
+        tokio::time::advance(ResponsesConfig::default().ttl / 2).await;
         assert!(kept.get("me", "1").is_none());
+        kept.sweep();
         assert_eq!(kept.with(|kept| kept.bytes), 0);
     }
 

@@ -1,22 +1,18 @@
-//! Reads an answer on its way to the client, so that it can be referred to afterwards.
+//! Keeps an answer that passes by, so that it can be referred to afterwards.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    body::{Body, BodyDataStream, to_bytes},
-    http::Response,
-};
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use llm_protocol::{
-    splice::Members,
-    sse::{Frame, Framer},
-};
+use axum::{body::Body, http::Response};
+use llm_protocol::{splice::Members, sse::Frame};
 
-use super::{Conversation, Latest};
+use super::{Conversation, Latest, archive, conversations::split};
 use crate::{
     app::App,
-    gateway::{Origin, attempt::content_type, whereabouts},
+    gateway::{
+        Origin,
+        watch::{self, Reader},
+        whereabouts,
+    },
 };
 
 /// What there is to keep of one answer.
@@ -33,23 +29,8 @@ pub struct Keep {
 
 impl Keep {
     /// The same answer, which is known here before the client has got it.
-    pub async fn watch(mut self, mut response: Response<Body>) -> Response<Body> {
-        if !self.has_provider() && !self.wants_conversation() {
-            return response;
-        }
-        let body = mem::take(response.body_mut());
-        *response.body_mut() = if content_type(response.headers()).starts_with("text/event-stream") {
-            Watched { keep: self, body: body.into_data_stream(), framer: Some(Framer::new(usize::MAX)) }.into_body()
-        } else {
-            // It is in memory already.
-            let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
-            if let Ok(text) = std::str::from_utf8(&bytes) {
-                self.begun(text);
-                self.ended(text);
-            }
-            Body::from(bytes)
-        };
-        response
+    pub async fn watch(self, response: Response<Body>) -> Response<Body> {
+        if self.has_provider() || self.wants_conversation() { watch::watch(response, self).await } else { response }
     }
 
     /// Whether the provider keeps the answer.
@@ -62,38 +43,49 @@ impl Keep {
         self.latest.is_some() || self.store && self.origin.translated && self.app.conversations.are_kept()
     }
 
+    /// Notes the answer's own id: a client may refer to an answer that has not ended, or never does.
     fn begun(&self, response: &str) {
         if let Some(id) = id(response).filter(|_| self.has_provider()) {
-            whereabouts::note(&self.app, &self.owner, &id, self.origin.provider_id);
+            whereabouts::note(&self.app, &self.owner, vec![id], self.origin.provider_id);
         }
     }
 
-    fn ended(&mut self, response: &str) {
+    async fn ended(&self, response: &str) {
+        if self.has_provider() {
+            let output = member(response, "output").unwrap_or_default();
+            let items = split(output).into_iter().filter_map(|item| id(item.get())).collect();
+            whereabouts::note(&self.app, &self.owner, items, self.origin.provider_id);
+            return;
+        }
         let (Some(id), true) = (id(response), self.wants_conversation()) else { return };
-        let conversation = || Conversation {
-            response: response.to_owned(),
-            output: member(response, "output").unwrap_or("[]").to_owned(),
-            input: self.input.clone(),
-        };
-        if self.store && self.origin.translated {
-            self.app.conversations.keep(&self.owner, &id, conversation());
+        let conversation = Arc::new(Conversation::new(response.to_owned(), self.input.clone()));
+        if let Some(latest) = &self.latest {
+            latest.set(&id, conversation.clone());
         }
-        if let Some(latest) = self.latest.as_ref().filter(|_| !self.has_provider()) {
-            latest.set(&id, conversation());
+        if self.store && self.origin.translated {
+            archive::keep(&self.app, &self.owner, &id, conversation).await;
         }
     }
+}
 
-    /// Reads an event; whether a later one matters too.
-    fn see(&mut self, frame: &Frame) -> bool {
-        let data = frame.data.as_deref().and_then(|data| std::str::from_utf8(data).ok());
+impl Reader for Keep {
+    async fn whole(&mut self, response: &str) {
+        self.begun(response);
+        self.ended(response).await;
+    }
+
+    async fn event(&mut self, event: &Frame) -> bool {
+        let data = event.data.as_deref().and_then(|data| std::str::from_utf8(data).ok());
         let response = || data.and_then(|data| member(data, "response"));
-        match frame.event.as_deref() {
+        match event.event.as_deref() {
             Some(b"response.created") => {
                 response().into_iter().for_each(|response| self.begun(response));
-                self.wants_conversation()
+                true
             }
             Some(b"response.completed" | b"response.incomplete") => {
-                response().into_iter().for_each(|response| self.ended(response));
+                if let Some(response) = response() {
+                    self.ended(response).await;
+                }
                 false
             }
             _ => true,
@@ -102,42 +94,12 @@ impl Keep {
 }
 
 /// A member of an object in JSON.
-fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
+pub fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     Members::read(object.as_bytes()).ok()?.get(key)
 }
 
-fn id(response: &str) -> Option<String> {
-    let id = Members::read(response.as_bytes()).ok()?.string("id")?;
+/// The `id` of an object in JSON.
+pub fn id(object: &str) -> Option<String> {
+    let id = Members::read(object.as_bytes()).ok()?.string("id")?;
     Some(id.into_owned()).filter(|id| !id.is_empty())
-}
-
-/// A stream that is being read.
-struct Watched {
-    keep: Keep,
-    body: BodyDataStream,
-    /// `None` once nothing more matters.
-    framer: Option<Framer>,
-}
-
-impl Watched {
-    fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(self, |mut watched| async move {
-            let piece = watched.body.next().await?;
-            if let Ok(piece) = &piece {
-                watched.see(piece);
-            }
-            Some((piece, watched))
-        }))
-    }
-
-    fn see(&mut self, piece: &Bytes) {
-        let Some(framer) = &mut self.framer else { return };
-        framer.push(piece);
-        while let Ok(Some(frame)) = framer.next_frame() {
-            if !self.keep.see(&frame) {
-                self.framer = None;
-                return;
-            }
-        }
-    }
 }

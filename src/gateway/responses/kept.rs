@@ -13,7 +13,7 @@ use llm_protocol::{
     openai_responses::OpenAiResponses,
 };
 
-use super::{Conversation, conversations::split};
+use super::{Conversation, archive, conversations::split};
 use crate::{
     app::App,
     catalog::Endpoint,
@@ -48,13 +48,13 @@ impl Work for Kept {
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let owner = owner(&arrival.caller);
-        let Some(conversation) = app.conversations.get(&owner, &self.id) else {
+        let Some(conversation) = archive::find(app, &owner, &self.id).await? else {
             let elsewhere = Stored { noun: Noun::Response, id: Some(self.id), part: self.part };
             return elsewhere.run(app, arrival, record).await;
         };
         let body = match (arrival.method, self.part) {
             (Method::DELETE, _) => {
-                app.conversations.forget(&owner, &self.id);
+                archive::forget(app, &owner, &self.id).await?;
                 deleted(&self.id)
             }
             (_, Some("input_items")) => input_items(&conversation, arrival.uri.query().unwrap_or_default())?,

@@ -1,12 +1,15 @@
 //! What makes OpenAI's Responses more than a call: an answer can be referred to after it was given.
 //!
-//! An answer of a provider that speaks this protocol stays there, and what refers to it goes there. What was translated is
-//! kept here, as far as the configuration allows, and put in front of what is said next, so that anybody can answer that.
+//! An answer of a provider that speaks this protocol stays there, and what refers to it, or to an item of it, goes there. What
+//! was translated is kept here, as far as the configuration allows, and put in front of what is said next, so that anybody can
+//! answer that. What nobody here knows is for a provider of this protocol to judge.
 
+mod archive;
 mod conversations;
 mod keep;
 mod kept;
 mod prewarm;
+mod references;
 mod socket;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,20 +17,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::{body::Body, http::Response};
 use bytes::Bytes;
 use llm_protocol::{
-    Inbound,
+    Inbound, ProtocolId,
     ir::{ApiError, ErrorKind, Malformed},
     json::Json,
     openai_responses::OpenAiResponses,
     splice::{Edit, Members},
 };
 
-pub use self::{conversations::Conversations, kept::Kept, socket::Session};
+pub use self::{archive::sweep, conversations::Conversations, kept::Kept, socket::Session};
 use self::{
     conversations::{Conversation, items, join},
     keep::Keep,
+    references::Resolved,
 };
 use super::{
     Arrival, Call, Origin, Work, admission, handle,
+    held::{Held, Holder},
     record::Record,
     whereabouts::{self, Found, owner},
 };
@@ -47,8 +52,8 @@ impl Latest {
         latest.as_ref().filter(|(known, _)| known == id).map(|(_, conversation)| conversation.clone())
     }
 
-    fn set(&self, id: &str, conversation: Conversation) {
-        let latest = Some((id.to_owned(), Arc::new(conversation)));
+    fn set(&self, id: &str, conversation: Arc<Conversation>) {
+        let latest = Some((id.to_owned(), conversation));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = latest;
     }
 }
@@ -66,8 +71,7 @@ pub struct Create {
 enum Past {
     Nothing,
     Here(Arc<Conversation>),
-    /// At the provider of this id.
-    At(i64),
+    Elsewhere(Held),
 }
 
 impl Work for Create {
@@ -94,23 +98,27 @@ impl Work for Create {
         let owner = owner(&caller);
         let store = members.get("store") != Some("false");
         let mut call = Call::of(&OpenAiResponses);
-        let mut input = items(members.get("input"));
-        let mut continued = None;
+        let brought = items(members.get("input"));
+        let Resolved { mut input, held } = references::resolve(app, &owner, self.latest.as_deref(), &brought).await?;
+        call.held = held;
+        let mut edits = Vec::new();
         match self.past(app, &owner, &members).await? {
             Past::Nothing => {}
-            Past::At(provider) => call.held_by = Some(provider),
+            Past::Elsewhere(held) => call.held = Some(held),
             Past::Here(past) => {
-                input = join(&[&past.input, &past.output, &input]);
+                let more = input.as_deref().unwrap_or(&brought);
+                input = Some(join(&[&past.input, &past.output, more]));
                 call.echo
                     .extend(members.string("previous_response_id").map(|id| ("previous_response_id", (*id).into())));
-                let edits = [Edit::remove("previous_response_id"), Edit::set("input", input.clone())];
-                continued = Some(members.edit(&edits).into());
+                edits.push(Edit::remove("previous_response_id"));
             }
         }
+        edits.extend(input.clone().map(|input| Edit::set("input", input)));
+        let input = input.unwrap_or(brought);
         if store && !app.conversations.are_kept() {
             call.echo.push(("store", Json::from(false)));
         }
-        let body = continued.unwrap_or(body.clone());
+        let body = if edits.is_empty() { body.clone() } else { members.edit(&edits).into() };
         let response = if self.prewarm {
             prewarm::answer(app, &call, &caller, &headers, &body, record)?
         } else {
@@ -129,25 +137,27 @@ impl Create {
         let wrong = || Malformed::new("previous_response_id", "`previous_response_id` must be a string");
         let id = members.string("previous_response_id").ok_or_else(wrong)?;
         let here = self.latest.as_ref().and_then(|latest| latest.get(&id));
-        if let Some(conversation) = here.or_else(|| app.conversations.get(owner, &id)) {
+        let here = match here {
+            Some(conversation) => Some(conversation),
+            None => archive::find(app, owner, &id).await?,
+        };
+        if let Some(conversation) = here {
             return Ok(Past::Here(conversation));
         }
-        match whereabouts::find(app, owner, &id).await? {
-            Found::At(provider) => Ok(Past::At(provider)),
-            Found::SomebodyElses | Found::Nowhere => Err(gone(&id)),
-        }
+        let by = match whereabouts::find(app, owner, &id).await? {
+            Found::At(provider) => Holder::Provider(provider),
+            Found::Nowhere => Holder::Speakers(ProtocolId::OpenAiResponses),
+            Found::SomebodyElses => return Err(gone(&id)),
+        };
+        Ok(Past::Elsewhere(Held { by, gone: gone(&id) }))
     }
 }
 
-/// The answer that a request goes on from is at a provider that cannot be asked any more, so that nobody has it.
-pub(super) fn gone(id: &str) -> ApiError {
-    not_found(format!("Previous response with id '{id}' not found."))
-}
-
-fn not_found(message: String) -> ApiError {
+/// What OpenAI says of an answer that it does not know.
+fn gone(id: &str) -> ApiError {
     ApiError {
         code: Some("previous_response_not_found".to_owned()),
         param: Some("previous_response_id".to_owned()),
-        ..ApiError::new(ErrorKind::InvalidRequest, message)
+        ..ApiError::new(ErrorKind::InvalidRequest, format!("Previous response with id '{id}' not found."))
     }
 }

@@ -24,7 +24,7 @@ use llm_protocol::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Arrival, Call, Work,
+    Arrival, Call, TRACEPARENT, Work,
     admission::{self, Refused},
     auth, count,
     record::Record,
@@ -106,7 +106,6 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let address = auth::address(app, &parts);
     let row = LogRow {
-        request_id: request_id.to_string(),
         created_at: clock::now_micros(),
         endpoint: parts.uri.path().to_owned(),
         method: parts.method.to_string(),
@@ -115,7 +114,8 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
-    let mut record = Record::begin(app.clone(), row);
+    let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
+    let traceparent = record.traceparent();
     let answer = async {
         let caller = identify(app, &parts, address).await?;
         record.called_by(&caller);
@@ -137,6 +137,9 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         Err(refused) => (refuse(inbound, &refused.error, &request_id, &mut record), refused.standing),
     };
     admission::tell(&standing, inbound.id(), response.headers_mut());
+    if let Some(traceparent) = traceparent {
+        response.headers_mut().insert(TRACEPARENT, traceparent);
+    }
     response
 }
 

@@ -6,11 +6,12 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 /// Headers that a page may read besides the few that browsers always show.
-const EXPOSED: [HeaderName; 15] = [
+const EXPOSED: [HeaderName; 16] = [
     header::RETRY_AFTER,
     HeaderName::from_static("retry-after-ms"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-process-time"),
+    HeaderName::from_static("traceparent"),
     HeaderName::from_static("x-orchestrator-provider"),
     HeaderName::from_static("x-orchestrator-model"),
     HeaderName::from_static("x-orchestrator-attempts"),

@@ -27,17 +27,27 @@ const LONGEST: usize = 128;
 
 /// The id of a request: the client's own if it is sane, else a new one. An extension of every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestId(Arc<str>);
+pub struct RequestId {
+    text: Arc<str>,
+    /// By the client, who may choose the same one twice.
+    chosen: bool,
+}
 
 impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
         let chosen = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
-        chosen.map_or_else(Self::fresh, |id| Self(Arc::from(id)))
+        chosen.map_or_else(Self::fresh, |id| Self { text: Arc::from(id), chosen: true })
     }
 
     /// An id that no request has had.
     pub fn fresh() -> Self {
-        Self(format!("req_{}", Uuid::now_v7().simple()).into())
+        Self { text: format!("req_{}", Uuid::now_v7().simple()).into(), chosen: false }
+    }
+
+    /// What ids that are made here may be made of: this id, or a new one where a client chose this one. What is kept under
+    /// them is then nobody's to overwrite.
+    pub fn unchosen(&self) -> Self {
+        if self.chosen { Self::fresh() } else { self.clone() }
     }
 }
 
@@ -45,13 +55,13 @@ impl Deref for RequestId {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -79,6 +89,15 @@ pub async fn assign(mut request: Request, next: Next) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_made_of_an_id_that_a_client_chose() {
+        let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("req_1"))]);
+        let chosen = RequestId::of(&headers);
+        assert_ne!(chosen.unchosen().to_string(), "req_1");
+        let fresh = RequestId::of(&HeaderMap::new());
+        assert_eq!(fresh.unchosen(), fresh);
+    }
 
     #[test]
     fn a_clients_id_is_kept_only_if_it_is_sane() {

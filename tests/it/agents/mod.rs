@@ -88,7 +88,14 @@ async fn claude_code_works(dialect: Dialect) {
     desk.check(&said, 2);
 }
 
-async fn codex_works(dialect: Dialect) {
+/// How Codex brings its requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Posts,
+    WebSocket,
+}
+
+async fn codex_works(dialect: Dialect, over: Over) {
     let steps = vec![
         Step { tool: "exec_command", arguments: json!({"cmd": write_note()}) },
         Step { tool: "exec_command", arguments: json!({"cmd": "cat note.txt"}) },
@@ -96,9 +103,10 @@ async fn codex_works(dialect: Dialect) {
     let Some(desk) = Desk::set_up(&CODEX, dialect, steps).await else { return };
     let config = format!(
         "model = \"{}\"\nmodel_provider = \"orchestrator\"\n\n[model_providers.orchestrator]\nname = \"LLM Orchestrator\"\n\
-         base_url = \"{}/v1\"\nenv_key = \"ORCHESTRATOR_API_KEY\"\nwire_api = \"responses\"\n",
+         base_url = \"{}/v1\"\nenv_key = \"ORCHESTRATOR_API_KEY\"\nwire_api = \"responses\"\nsupports_websockets = {}\n",
         dialect.model(),
-        desk.url()
+        desk.url(),
+        over == Over::WebSocket
     );
     fs::create_dir(desk.folder().join(".codex")).expect("the agent's folder can be made");
     fs::write(desk.folder().join(".codex/config.toml"), config).expect("its settings can be written");
@@ -106,6 +114,10 @@ async fn codex_works(dialect: Dialect) {
     let arguments = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK];
     let said = desk.agent.execute(&arguments, &settings, desk.folder()).await;
     desk.check(&said, 2);
+    // Only over a WebSocket does it ask for a beginning without an answer, for which no provider is asked.
+    let rows = desk.gateway.logs(desk.upstream.calls()).await;
+    let warmed = rows.iter().filter(|row| row["status_code"] == 200 && row["attempts"] == 0).count();
+    assert_eq!(warmed > 0, over == Over::WebSocket, "{rows:?}");
 }
 
 async fn gemini_cli_works(dialect: Dialect) {
@@ -138,9 +150,17 @@ async fn claude_code_does_a_task_with_openais_and_googles_models() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "installs 400 MB from npm"]
 async fn codex_does_a_task_with_anthropics_googles_and_chat_models() {
-    codex_works(Dialect::Anthropic).await;
-    codex_works(Dialect::Gemini).await;
-    codex_works(Dialect::OpenAi).await;
+    for dialect in [Dialect::Anthropic, Dialect::Gemini, Dialect::OpenAi] {
+        codex_works(dialect, Over::Posts).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "installs 400 MB from npm"]
+async fn codex_does_a_task_over_one_websocket_whoever_answers() {
+    for dialect in Dialect::ALL {
+        codex_works(dialect, Over::WebSocket).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

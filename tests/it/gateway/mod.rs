@@ -16,12 +16,14 @@ mod gemini;
 #[path = "../../../crates/protocol/tests/it/responses_grammar.rs"]
 mod grammar;
 mod health;
+mod held;
 mod lists;
 mod messages;
 mod nonsense;
 mod operations;
 mod pages;
 mod responses;
+mod responses_kept;
 mod responses_socket;
 mod responses_state;
 mod retries;

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::support::{API_KEY, Dialect, Gateway, Reply, Request, Script, Upstream};
 
-const SECOND_KEY: &str = "sk-another-client-key";
+pub const SECOND_KEY: &str = "sk-another-client-key";
 
 /// A gateway for two clients, with one provider that speaks this.
-async fn stage(dialect: Dialect, settings: &[(&str, &str)]) -> (Gateway, Upstream) {
+pub async fn stage(dialect: Dialect, settings: &[(&str, &str)]) -> (Gateway, Upstream) {
     let keys = format!("{API_KEY},{SECOND_KEY}");
     let gateway = Gateway::with(&[&[("API_KEYS", keys.as_str())], settings].concat()).await;
     let upstream = Upstream::start("a").await;
@@ -16,7 +16,7 @@ async fn stage(dialect: Dialect, settings: &[(&str, &str)]) -> (Gateway, Upstrea
     (gateway, upstream)
 }
 
-async fn ask(gateway: &Gateway, dialect: Dialect, more: Value) -> Reply {
+pub async fn ask(gateway: &Gateway, dialect: Dialect, more: Value) -> Reply {
     let mut body = json!({"model": dialect.model(), "input": "Say hello"});
     for (key, value) in more.as_object().expect("fields are an object") {
         body[key] = value.clone();
@@ -24,11 +24,11 @@ async fn ask(gateway: &Gateway, dialect: Dialect, more: Value) -> Reply {
     gateway.send(Request::post("/v1/responses", &body).bearer(API_KEY)).await
 }
 
-async fn call(gateway: &Gateway, method: &str, path: &str, key: &str) -> Reply {
+pub async fn call(gateway: &Gateway, method: &str, path: &str, key: &str) -> Reply {
     gateway.send(Request::new(method, path).bearer(key)).await
 }
 
-fn id(reply: &Reply) -> String {
+pub fn id(reply: &Reply) -> String {
     reply.assert_ok();
     let response = if reply.is_stream() { reply.chunks()[0]["response"].clone() } else { reply.json() };
     response["id"].as_str().expect("a response has an id").to_owned()
@@ -117,6 +117,43 @@ async fn what_is_not_kept_cannot_be_gone_on_from() {
     let answer = ask(&gateway, dialect, json!({})).await;
     assert_eq!(answer.json()["store"], false, "the answer says that it is not kept");
     call(&gateway, "GET", &format!("/v1/responses/{}", id(&answer)), API_KEY).await.assert_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_here_knows_is_for_a_provider_of_the_protocol_to_judge() {
+    let dialect = Dialect::Responses;
+    let (gateway, a) = stage(dialect, &[]).await;
+    let translating = Upstream::start("b").await;
+    gateway.provider("b", Dialect::Anthropic.kind(), &translating, json!({"max_retries": 0, "priority": 500})).await;
+    a.next(Script::json(200, &dialect.whole("Known there")));
+    ask(&gateway, dialect, json!({"previous_response_id": "resp_elsewhere"})).await.assert_ok();
+    assert_eq!(a.last().json()["previous_response_id"], "resp_elsewhere");
+    a.next(Script::error(400, "Previous response with id 'resp_elsewhere' not found."));
+    let reply = ask(&gateway, dialect, json!({"previous_response_id": "resp_elsewhere"})).await;
+    assert_eq!(
+        (reply.status, reply.message().as_str()),
+        (400, "Previous response with id 'resp_elsewhere' not found.")
+    );
+    let reply = ask(&gateway, dialect, json!({"previous_response_id": "resp_elsewhere", "provider": "b"})).await;
+    assert_eq!((reply.status, &reply.error()["code"]), (400, &json!("previous_response_not_found")));
+    assert_eq!(translating.calls(), 0);
+}
+
+#[tokio::test]
+async fn no_client_chooses_the_id_of_an_answer() {
+    let dialect = Dialect::Anthropic;
+    let (gateway, a) = stage(dialect, &[]).await;
+    let mut given = Vec::new();
+    for text in ["One", "Two"] {
+        a.next(Script::json(200, &dialect.whole(text)));
+        let request = Request::post("/v1/responses", &json!({"model": dialect.model(), "input": "Say it"}));
+        given.push(id(&gateway.send(request.bearer(API_KEY).header("X-Request-ID", "req_mine")).await));
+    }
+    assert_ne!(given[0], given[1]);
+    assert!(given.iter().all(|id| !id.contains("mine")), "{given:?}");
+    let first = call(&gateway, "GET", &format!("/v1/responses/{}", given[0]), API_KEY).await.assert_ok().json();
+    assert_eq!(first["output"][0]["content"][0]["text"], "One", "the second has not taken its place");
+    assert_eq!(gateway.logs(2).await[0]["request_id"], "req_mine", "requests keep the id that the client gave them");
 }
 
 #[tokio::test]

@@ -19,8 +19,6 @@ const cities = [];
 const asked = {
   model: clients[client](),
   maxRetries: 0,
-  // The gateway need not keep what the client can send again.
-  providerOptions: { openai: { store: false } },
   stopWhen: stepCountIs(3),
   prompt: "What is the weather in Paris?",
   tools: {

@@ -1,6 +1,6 @@
 //! The request log and what is added up from it.
 
-use llm_orchestrator::store::{LogFilter, LogRow, Percentiles, Store};
+use llm_orchestrator::store::{Grouping, LogFilter, LogRow, Percentiles, Store};
 
 use super::scenarios;
 
@@ -14,6 +14,7 @@ scenarios!(
     totals_count_what_clients_got,
     percentiles_are_exact,
     no_traffic_makes_empty_totals,
+    shares_are_those_of_hours_models_and_keys,
 );
 
 fn row(request_id: &str, created_at: i64) -> LogRow {
@@ -175,6 +176,36 @@ async fn percentiles_are_exact(store: Store) {
     assert_eq!(stats.latency_ms, Percentiles { p50: Some(100), p95: Some(190), p99: Some(198) });
     assert_eq!(stats.ttft_ms, Percentiles { p50: Some(150), p95: Some(195), p99: Some(199) });
     assert_eq!(stats.providers[0].latency_ms, stats.latency_ms);
+}
+
+async fn shares_are_those_of_hours_models_and_keys(store: Store) {
+    const HOUR: i64 = 3_600_000_000;
+    let of = |model: &str, key_id: Option<i64>, key: &str, at: i64, latency_ms: i64| LogRow {
+        upstream_model: Some(model.to_owned()),
+        key_id,
+        key_name: Some(key.to_owned()),
+        total_tokens: Some(10),
+        ..by(1, "a", at, latency_ms)
+    };
+    let rows = [
+        of("small", Some(7), "app", 5 * HOUR, 10),
+        of("small", Some(7), "app", 6 * HOUR - 1, 30),
+        of("large", None, "API_KEYS[0]", 6 * HOUR, 20),
+        row("req_refused", 6 * HOUR),
+        of("small", Some(7), "app", 4 * HOUR, 99),
+    ];
+    store.insert_logs(&rows).await.unwrap();
+    let shares = async |grouping| store.breakdown(5 * HOUR, grouping).await.unwrap();
+    let hours = shares(Grouping::Hour).await;
+    let told: Vec<_> = hours.iter().map(|share| (share.id, share.tally.requests, share.tally.total_tokens)).collect();
+    assert_eq!(told, [(Some(5), 2, 20), (Some(6), 2, 10)]);
+    assert_eq!(hours[0].latency_ms, Percentiles { p50: Some(10), p95: Some(30), p99: Some(30) });
+    let models = shares(Grouping::Model).await;
+    let told: Vec<_> = models.iter().map(|share| (share.name.as_deref(), share.tally.requests)).collect();
+    assert_eq!(told, [(Some("small"), 2), (Some("large"), 1)]);
+    let keys = shares(Grouping::Key).await;
+    let told: Vec<_> = keys.iter().map(|share| (share.id, share.name.as_deref(), share.tally.requests)).collect();
+    assert_eq!(told, [(Some(7), Some("app"), 2), (None, Some("API_KEYS[0]"), 1)]);
 }
 
 async fn no_traffic_makes_empty_totals(store: Store) {

@@ -5,6 +5,7 @@ mod files;
 mod journal;
 mod logs;
 pub mod postgres;
+mod responses;
 mod upstream_objects;
 
 use llm_orchestrator::store::{Model, ModelProvider, Noun, Provider, Store};

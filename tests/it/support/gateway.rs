@@ -245,6 +245,13 @@ impl Gateway {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Stops it as an operator does, so that it may finish what it has begun to write, and starts it again.
+    pub async fn stop_and_start(&mut self) {
+        self.terminate();
+        self.exit().await;
+        self.restart().await;
+    }
+
     pub async fn restart(&mut self) {
         self.kill();
         (self.child, self.address, self.output) = spawn(&self.folder, &self.settings).await;

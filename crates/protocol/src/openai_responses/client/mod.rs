@@ -18,5 +18,5 @@ mod request_tests;
 pub use encoder::Encoder;
 pub use passthrough::Filter;
 pub use request::decode_request;
-pub use response::encode_response;
+pub use response::{answer_of, encode_response};
 pub use validate::validate;

@@ -141,6 +141,13 @@ impl Head {
     }
 }
 
+/// The id of the answer that an item belongs to, where both ids were made here.
+pub fn answer_of(item_id: &str) -> Option<String> {
+    let (_, rest) = item_id.split_once('_')?;
+    let (seed, index) = rest.rsplit_once('_')?;
+    index.parse::<usize>().is_ok().then(|| format!("resp_{seed}"))
+}
+
 /// The request's id in letters that an id of OpenAI's may have; of a long one its hash.
 fn seed(request_id: &str) -> String {
     let id = request_id.trim_start_matches("req_");
@@ -231,4 +238,27 @@ fn unfold(output: &Output, tell: &mut impl FnMut(Event)) {
 
 fn signed(signature: &Option<Signature>) -> Option<Delta> {
     signature.clone().map(Delta::Signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_tells_which_answer_it_belongs_to() {
+        let envelope = Envelope {
+            request_id: "req_a.b".to_owned(),
+            created: 0,
+            model: "m".to_owned(),
+            include_usage: false,
+            legacy_functions: false,
+            array: false,
+        };
+        let head = Head::new(&Request::default(), envelope);
+        let answer = answer_of(&head.item_id("msg", 10)).unwrap();
+        assert!(head.object(State::default()).contains(&format!("\"id\":\"{answer}\"")));
+        for elsewhere in ["msg_68fbbe9a2b18545dafc7", "rs_1", "item", "", "msg_a_b"] {
+            assert_eq!(answer_of(elsewhere), None);
+        }
+    }
 }
