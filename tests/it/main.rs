@@ -7,6 +7,7 @@ mod agents;
 mod cli;
 mod config;
 mod conformance;
+mod docs;
 mod gateway;
 mod metrics;
 mod middleware;

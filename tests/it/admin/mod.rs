@@ -2,6 +2,5 @@
 
 mod database;
 mod keys;
-mod keys_docs;
 mod keys_scope;
 mod providers;
