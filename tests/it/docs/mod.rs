@@ -2,6 +2,7 @@
 
 mod output;
 mod page;
+mod proxy;
 mod sandbox;
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -9,6 +10,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use llm_orchestrator::{
     config::{self, Config, Environment},
     http::openapi,
+    providers,
 };
 use serde_json::Value;
 
@@ -202,6 +204,16 @@ fn the_chinese_reference_has_the_same_keys_variables_defaults_and_ranges() {
     let stale: Vec<_> = ours.iter().filter(|row| !theirs.contains(row)).collect();
     assert!(missing.is_empty() && stale.is_empty(), "docs/configuration.zh-CN.md lacks {missing:#?}, has {stale:#?}");
     assert_eq!(ours, theirs, "the order differs");
+}
+
+#[test]
+fn every_type_of_provider_is_named() {
+    for name in ["docs/adding-a-provider.md", "docs/adding-a-provider.zh-CN.md"] {
+        let text = Page::read(name).text;
+        let missing: Vec<_> =
+            providers::all().map(|kind| kind.name).filter(|kind| !text.contains(&format!("`{kind}`"))).collect();
+        assert!(missing.is_empty(), "{name} does not name {missing:?}");
+    }
 }
 
 #[test]

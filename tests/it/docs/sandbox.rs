@@ -60,7 +60,14 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub async fn for_page(page: &Page) -> Self {
-        let gateway = Gateway::with(&[("LOG_LEVEL", "debug"), ("HEALTH_CHECK_ENABLED", "false")]).await;
+        let gateway = Gateway::with(&[
+            ("LOG_LEVEL", "debug"),
+            ("HEALTH_CHECK_ENABLED", "false"),
+            ("DATABASE_URL", "sqlite://./data/llm-orchestrator.db"),
+            ("ORCHESTRATOR_AUTH_MASTER_KEY_FILE", "./data/master.key"),
+            ("ORCHESTRATOR_METRICS_TOKEN", "token-of-the-metrics"),
+        ])
+        .await;
         let upstreams = [
             Upstream::start("openai-primary").await,
             Upstream::start("anthropic").await,
@@ -106,7 +113,7 @@ impl Sandbox {
             command.env(name, value);
         }
         command.env("OPENAI_BASE_URL", format!("{url}/v1")).env("OPENAI_API_BASE", format!("{url}/v1"));
-        command.env("OPENAI_API_KEY", API_KEY);
+        command.env("OPENAI_API_KEY", API_KEY).env("LLM_ORCHESTRATOR", env!("CARGO_BIN_EXE_llm-orchestrator"));
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("running does not panic");
         let output = output.expect("a shell can be run");
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
