@@ -5,6 +5,7 @@
 mod admin;
 mod agents;
 mod cli;
+mod cluster;
 mod config;
 mod conformance;
 mod docs;

@@ -34,7 +34,7 @@ pub fn read_batch(members: &Members<'_>, losses: &mut Losses) -> Result<Embeddin
         let path = fields.path("outputDimensionality");
         let (input, dimensions) = item(fields, losses)?;
         if at > 0 && dimensions != all.dimensions {
-            losses.refused(path, "this provider gives all texts of a request as many numbers");
+            losses.refused(path.as_str(), "this provider gives all texts of a request as many numbers");
         }
         all.inputs.push(input);
         all.dimensions = dimensions;
@@ -59,13 +59,13 @@ fn item(mut fields: Fields, losses: &mut Losses) -> Result<(String, Option<u64>)
         let mut part = Fields::of(part, path.clone())?;
         match part.string("text")? {
             Some(text) => input.push_str(&text),
-            None => losses.refused(path, "this provider embeds texts only"),
+            None => losses.refused(path.as_str(), "this provider embeds texts only"),
         }
     }
     let mut rest: Vec<Unmapped> = Vec::new();
     content.leave(&mut rest);
     fields.leave(&mut rest);
-    rest.into_iter().for_each(|field| losses.dropped(field.path));
+    rest.into_iter().for_each(|field| losses.dropped(field.path.as_str()));
     Ok((input, dimensions))
 }
 
