@@ -131,6 +131,10 @@ fn a_chinese_page_shows_the_same_programs_as_its_english_twin() {
     for (english, chinese) in pages().into_iter().filter_map(|page| Some((page.twin()?, page))) {
         if chinese.is_chinese() {
             compared += 1;
+            for (page, other) in [(&chinese, &english), (&english, &chinese)] {
+                let name = other.path.rsplit('/').next().expect("a path has a last part");
+                assert!(page.links().iter().any(|link| link == name), "{} does not link to {name}", page.path);
+            }
             similar_blocks(&chinese.path, &bare(&english), &bare(&chinese));
         }
     }
@@ -151,7 +155,8 @@ fn without_comments(block: &Block) -> String {
     let bare = |line: &str| {
         let comment = line.find(&format!(" {mark}")).or_else(|| line.starts_with(mark).then_some(0));
         // In a table of commands, what stands behind two spaces is prose.
-        let prose = line.trim_start().find("  ").filter(|_| is_transcript);
+        let indent = line.len() - line.trim_start().len();
+        let prose = line[indent..].find("  ").map(|at| indent + at).filter(|_| is_transcript);
         line[..comment.or(prose).unwrap_or(line.len())].trim_end().to_owned()
     };
     block.text.lines().map(bare).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
