@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::page::Page;
 use crate::support::{ADMIN_KEY, API_KEY, Dialect, Gateway, PATIENCE, Script, Upstream, eventually};
 
-/// nginx with the page's settings, over TLS on a port of its own.
+/// nginx with the page's settings, over TLS on a port of its own, as one process that ends when it is killed.
 struct Nginx {
     child: Child,
     url: String,
@@ -36,7 +36,7 @@ impl Nginx {
         drop(listener);
         fs::write(at.join("nginx.conf"), settings(at, &address, gateway)).expect("the folder can be written");
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(at).args(["-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]);
+        command.arg("-p").arg(at).args(["-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; master_process off;"]);
         let child = command.spawn().expect("nginx starts");
         Some(Self { child, url: format!("https://{address}"), _folder: folder })
     }
