@@ -32,6 +32,7 @@ use crate::{
     pricing::Prices,
     retention,
     secret::{self, KeyHash, MasterKey},
+    shared::{self, Shared},
     standby::Standby,
     store::{ApiKey, Node, Noun, Provider, Snapshot, Store, StoreError},
     traces::Traces,
@@ -49,6 +50,8 @@ pub struct App {
     pub health: Health,
     pub journal: Journal,
     pub limits: Limits,
+    /// What other gateways share with this one, where a Redis server is configured.
+    pub shared: Option<Arc<Shared>>,
     pub metrics: Metrics,
     /// Tells a collector of requests, where one is configured.
     pub traces: Traces,
@@ -137,11 +140,13 @@ impl App {
             connect_timeout: config.routing.connect_timeout,
             extra_roots: extra_roots()?,
         })?;
+        let (shared, sharing) = Shared::start(&config.redis).await?.unzip();
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
             journal,
-            limits: Limits::default(),
+            limits: Limits::new(shared.clone()),
+            shared,
             metrics: Metrics::new(&config.metrics),
             prices: Prices::load(config.pricing.file.as_deref())?,
             models: models(&config)?,
@@ -171,6 +176,9 @@ impl App {
             }
         }
         probe::spawn(&app);
+        if let (Some(shared), Some(sharing)) = (&app.shared, sharing) {
+            shared::spawn(&app, shared, sharing);
+        }
         cluster::spawn(&app);
         retention::spawn(&app);
         responses::sweep(&app);
@@ -266,6 +274,7 @@ impl App {
     /// Ends what runs beside the requests, and writes the last log rows. To be called when no request runs any more.
     pub async fn stop(&self, deadline: Duration) {
         self.stopping.cancel();
+        self.last_call.cancel();
         self.tasks.close();
         if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
             tracing::debug!("Background work was left unfinished");

@@ -4,20 +4,17 @@
 //! well; while it is not, they wait until the queue is full.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{
-    sync::{
-        Notify,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -51,11 +48,59 @@ pub struct Settings {
 
 /// The queue's near end.
 pub struct Journal {
-    sender: Mutex<Option<Sender<LogRow>>>,
+    queue: Arc<Queue>,
     counts: Arc<Counts>,
     /// Cancelled when there is no more time to write what is left.
     abandon: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Rows that wait for the writer, who is woken once a batch rather than once a row: waking another thread costs a request
+/// more than all else that its row does.
+struct Queue {
+    settings: Settings,
+    waiting: Mutex<Waiting>,
+    /// The first row has come, or a batch is full, or no more will come.
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    rows: VecDeque<LogRow>,
+    closed: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was room for the row.
+    fn push(&self, row: LogRow) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.closed || waiting.rows.len() >= self.settings.capacity {
+            return false;
+        }
+        waiting.rows.push_back(row);
+        let length = waiting.rows.len();
+        drop(waiting);
+        if length == 1 || length == self.settings.batch {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.waiting().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// A batch, or what there is of one.
+    fn take(&self) -> Vec<LogRow> {
+        let mut waiting = self.waiting();
+        let count = waiting.rows.len().min(self.settings.batch);
+        waiting.rows.drain(..count).collect()
+    }
 }
 
 #[derive(Default)]
@@ -80,20 +125,21 @@ impl Counts {
 impl Journal {
     /// Starts the writer.
     pub fn start(store: Store, settings: Settings) -> Self {
-        let (sender, receiver) = channel(settings.capacity.max(1));
+        let settings = Settings { capacity: settings.capacity.max(1), batch: settings.batch.max(1), ..settings };
+        let queue = Arc::new(Queue { settings, waiting: Mutex::default(), filled: Notify::new() });
         let counts = Arc::new(Counts::default());
         let abandon = CancellationToken::new();
-        let writer = Writer { store, settings, receiver, ids: 0..0, counts: counts.clone(), abandon: abandon.clone() };
+        let writer =
+            Writer { store, queue: queue.clone(), ids: 0..0, counts: counts.clone(), abandon: abandon.clone() };
         let writer = tokio::spawn(writer.run());
-        Self { sender: Mutex::new(Some(sender)), counts, abandon, writer: Mutex::new(Some(writer)) }
+        Self { queue, counts, abandon, writer: Mutex::new(Some(writer)) }
     }
 
     /// Queues a row, or drops it if the queue is full or closed. Never waits.
     pub fn record(&self, row: LogRow) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        // Counted before it is sent, lest the writer settles it first.
+        // Counted before it is queued, lest the writer settles it first.
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if sender.as_ref().is_none_or(|sender| sender.try_send(row).is_err()) {
+        if !self.queue.push(row) {
             self.counts.settle(1, &self.counts.dropped);
         }
     }
@@ -134,7 +180,7 @@ impl Journal {
     /// Takes no more rows and writes those that wait, within `deadline`; what is left after it counts as dropped. Says
     /// whether nothing had to be left.
     pub async fn close(&self, deadline: Duration) -> bool {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut writer) = writer else { return true };
         if timeout(deadline, &mut writer).await.is_ok() {
@@ -153,8 +199,7 @@ impl Journal {
 /// The queue's far end.
 struct Writer {
     store: Store,
-    settings: Settings,
-    receiver: Receiver<LogRow>,
+    queue: Arc<Queue>,
     /// Those that no row has got yet.
     ids: Range<i64>,
     counts: Arc<Counts>,
@@ -164,26 +209,35 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let abandon = self.abandon.clone();
-        abandon.run_until_cancelled(async { while self.write_batch().await {} }).await;
+        let writing = async {
+            while self.gather().await {
+                let mut rows = self.queue.take();
+                self.write(&mut rows).await;
+            }
+        };
+        abandon.run_until_cancelled(writing).await;
     }
 
-    /// Collects rows and writes them, however long that takes. False when no more will come.
-    async fn write_batch(&mut self) -> bool {
-        let mut rows = Vec::with_capacity(self.settings.batch.max(1));
-        let Some(first) = self.receiver.recv().await else { return false };
-        rows.push(first);
-        let flush_at = Instant::now() + self.settings.flush_interval;
-        while rows.len() < self.settings.batch {
-            let room = self.settings.batch - rows.len();
+    /// Waits for rows, and a while for more of them. False when no more will come.
+    async fn gather(&self) -> bool {
+        let Settings { batch, flush_interval, .. } = self.queue.settings;
+        let state = || {
+            let waiting = self.queue.waiting();
+            (waiting.rows.len(), waiting.closed)
+        };
+        while state() == (0, false) {
+            self.queue.filled.notified().await;
+        }
+        let flush_at = Instant::now() + flush_interval;
+        while matches!(state(), (rows, false) if rows < batch) {
             tokio::select! {
                 biased;
-                received = self.receiver.recv_many(&mut rows, room) => if received == 0 { break },
+                () = self.queue.filled.notified() => {}
                 () = sleep_until(flush_at) => break,
                 () = self.counts.wanted.notified() => break,
             }
         }
-        self.write(&mut rows).await;
-        true
+        state().0 > 0
     }
 
     async fn write(&mut self, rows: &mut [LogRow]) {

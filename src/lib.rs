@@ -25,6 +25,7 @@ pub mod retention;
 pub mod routing;
 pub mod secret;
 pub mod serve;
+pub mod shared;
 pub mod standby;
 pub mod store;
 pub mod telemetry;

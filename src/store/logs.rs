@@ -106,8 +106,8 @@ const INSERT: &str = "insert into request_log (id, request_id, created_at, provi
     cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms, ttft_ms, attempts, error_code, error_message, \
     dropped, approximated, protocol, upstream_protocol, key_id, key_name, ip_address, user_agent) ";
 
-/// 32 columns a row, and SQLite takes 32,766 values a statement.
-const ROWS_PER_STATEMENT: usize = 1000;
+/// Rows that one statement adds: few sizes, so that each is prepared once.
+const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
 
 /// The longest text that a column of the log holds, in characters; what is longer says so by an ellipsis.
 const LONGEST_TEXT: usize = 2000;
@@ -181,11 +181,14 @@ impl Store {
     pub async fn insert_logs(&self, rows: &[LogRow]) -> Result<u64, StoreError> {
         db::transaction!(self, tx => {
             let mut added = 0;
-            for rows in rows.chunks(ROWS_PER_STATEMENT) {
+            let mut rest = rows;
+            while let Some(size) = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rest.len()) {
+                let (rows, left) = rest.split_at(size);
                 let mut query = QueryBuilder::new(INSERT);
                 push_rows(&mut query, rows);
                 query.push(" on conflict do nothing");
-                added += query.build().persistent(false).execute(&mut *tx).await?.rows_affected();
+                added += query.build().execute(&mut *tx).await?.rows_affected();
+                rest = left;
             }
             added
         })
@@ -372,6 +375,9 @@ fn contains(text: &str) -> String {
 
 /// `text` without the character that PostgreSQL cannot hold, and no longer than a log should be.
 fn storable(text: &str) -> String {
+    if text.len() <= LONGEST_TEXT && !text.as_bytes().contains(&0) {
+        return text.to_owned();
+    }
     let mut characters = text.chars().filter(|character| *character != '\0');
     let mut kept: String = characters.by_ref().take(LONGEST_TEXT).collect();
     if characters.next().is_some() {

@@ -103,6 +103,13 @@ fn only_the_store_speaks_sql() {
 }
 
 #[test]
+fn only_one_file_speaks_with_redis() {
+    for word in ["redis::Client", "redis::aio", "redis::Script", "use redis::"] {
+        only_in(word, &["src/shared/redis.rs"]);
+    }
+}
+
+#[test]
 fn only_the_edges_know_the_web_framework() {
     only_in("axum::", &["src/http/", "src/gateway/", "src/admin/"]);
 }
