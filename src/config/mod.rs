@@ -18,6 +18,7 @@ mod models;
 mod pricing;
 mod providers;
 mod redis;
+mod reference;
 mod responses;
 mod routing;
 pub mod section;
@@ -42,6 +43,7 @@ pub use self::{
     pricing::PricingConfig,
     providers::EnvProvider,
     redis::RedisConfig,
+    reference::text as reference,
     responses::{Keeping, ResponsesConfig},
     routing::RoutingConfig,
     server::ServerConfig,

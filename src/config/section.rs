@@ -1,5 +1,7 @@
 //! One definition of a configuration section: the struct, its defaults, its documentation and how a value is set.
 
+use std::ops::RangeInclusive;
+
 use super::setting::Given;
 
 /// What is known about one key besides its value.
@@ -15,6 +17,8 @@ pub struct Key {
     pub optional: bool,
     /// TOML text to show for a key whose default cannot be shown.
     pub example: Option<&'static str>,
+    /// Between which numbers the value lies, ends included.
+    pub range: Option<RangeInclusive<f64>>,
 }
 
 /// A section as the loader and the example file see it.
@@ -39,7 +43,7 @@ impl dyn Section + '_ {
 }
 
 /// Refuses a number outside its range; values that are not numbers pass.
-pub(super) fn within(number: Option<f64>, range: &std::ops::RangeInclusive<f64>) -> Result<(), String> {
+pub(super) fn within(number: Option<f64>, range: &RangeInclusive<f64>) -> Result<(), String> {
     match number {
         Some(number) if !range.contains(&number) => {
             Err(format!("is outside the range from {} to {}", range.start(), range.end()))
@@ -82,13 +86,15 @@ macro_rules! section {
             }
 
             fn keys(&self) -> &'static [$crate::config::section::Key] {
-                &[$($crate::config::section::Key {
+                const KEYS: &[$crate::config::section::Key] = &[$($crate::config::section::Key {
                     name: stringify!($key),
                     doc: concat!($($doc),+),
                     alias: $crate::config::section::first!($($alias)?),
                     optional: <$type as $crate::config::setting::Setting>::OPTIONAL,
                     example: $crate::config::section::first!($($example)?),
-                },)+]
+                    range: $crate::config::section::first!($($range)?),
+                },)+];
+                KEYS
             }
 
             fn set(&mut self, key: &str, given: &$crate::config::setting::Given<'_>) -> Result<(), String> {
@@ -111,13 +117,13 @@ macro_rules! section {
     };
 }
 
-/// The literal if there is one.
+/// The expression if there is one.
 macro_rules! first {
     () => {
         None
     };
-    ($literal:literal) => {
-        Some($literal)
+    ($expression:expr) => {
+        Some($expression)
     };
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod cluster;
 mod config;
 mod conformance;
+mod docs;
 mod gateway;
 mod limits;
 mod metrics;

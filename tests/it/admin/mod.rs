@@ -3,6 +3,5 @@
 mod database;
 mod export;
 mod keys;
-mod keys_docs;
 mod keys_scope;
 mod providers;

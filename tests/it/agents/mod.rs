@@ -103,14 +103,14 @@ async fn codex_works(dialect: Dialect, over: Over) {
     let Some(desk) = Desk::set_up(&CODEX, dialect, steps).await else { return };
     let config = format!(
         "model = \"{}\"\nmodel_provider = \"orchestrator\"\n\n[model_providers.orchestrator]\nname = \"LLM Orchestrator\"\n\
-         base_url = \"{}/v1\"\nenv_key = \"ORCHESTRATOR_API_KEY\"\nwire_api = \"responses\"\nsupports_websockets = {}\n",
+         base_url = \"{}/v1\"\nenv_key = \"GATEWAY_API_KEY\"\nwire_api = \"responses\"\nsupports_websockets = {}\n",
         dialect.model(),
         desk.url(),
         over == Over::WebSocket
     );
     fs::create_dir(desk.folder().join(".codex")).expect("the agent's folder can be made");
     fs::write(desk.folder().join(".codex/config.toml"), config).expect("its settings can be written");
-    let settings = [("ORCHESTRATOR_API_KEY", API_KEY)];
+    let settings = [("GATEWAY_API_KEY", API_KEY)];
     let arguments = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK];
     let said = desk.agent.execute(&arguments, &settings, desk.folder()).await;
     desk.check(&said, 2);

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::support::{
     ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream, acting,
     environment::{
-        Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LANGCHAIN, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM,
+        Environment, NODE, NODE_OTHERS, NODE_TYPESCRIPT, NODE_VERCEL, PYTHON, PYTHON_LANGCHAIN, PYTHON_LEGACY,
+        PYTHON_OTHERS, SYSTEM,
     },
 };
 
@@ -336,8 +337,13 @@ async fn curl_works_the_public_and_the_admin_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_run() {
     let world = World::start().await;
-    let examples =
-        [(&SYSTEM, "chat.sh"), (&PYTHON, "chat.py"), (&PYTHON_LEGACY, "chat_legacy.py"), (&NODE, "chat.mjs")];
+    let examples = [
+        (&SYSTEM, "chat.sh"),
+        (&PYTHON, "chat.py"),
+        (&PYTHON_LEGACY, "chat_legacy.py"),
+        (&NODE, "chat.mjs"),
+        (&NODE_TYPESCRIPT, "chat.ts"),
+    ];
     for (needs, script) in examples {
         if let Some(environment) = Environment::prepare(needs).await {
             world.run(&environment, &format!("../../../examples/{script}"), &[]).await;

@@ -55,6 +55,23 @@ pub const NODE: Needs = Needs {
     install: "npm install --silent --no-audit --no-fund --prefix . openai@7.57.0 && test -d node_modules/openai",
 };
 
+/// The same for programs in TypeScript, which are checked before they run.
+pub const NODE_TYPESCRIPT: Needs = Needs {
+    name: "node-typescript",
+    program: "run",
+    install: r#"npm install --silent --no-audit --no-fund --prefix . openai@7.57.0 typescript@5.9.3 @types/node@20.19.0
+cat >run <<'END'
+#!/bin/sh -e
+# run PROGRAM.ts [ARGUMENT...]
+cp "$1" "$(dirname "$0")/$$.mts"
+shift
+cd "$(dirname "$0")"
+node_modules/.bin/tsc --strict --target es2022 --module nodenext --skipLibCheck $$.mts
+exec node $$.mjs "$@"
+END
+chmod +x run"#,
+};
+
 /// Those of the other two protocols; the last of Google's that runs on Node 20.
 pub const NODE_OTHERS: Needs = Needs {
     name: "node-others",
@@ -114,14 +131,24 @@ impl Environment {
         }
     }
 
+    /// Where it is installed.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What runs its scripts.
+    pub fn program(&self) -> PathBuf {
+        let own = self.folder.join(self.program);
+        if own.exists() { own } else { self.program.into() }
+    }
+
     /// Runs a script of `tests/it/sdk` and fails the test unless it succeeds.
     pub async fn run(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk").join(script);
         let source = source.canonicalize().expect("the script is part of the repository");
         // Node looks for packages beside the script.
         let path = if self.program == NODE.program { self.beside_packages(&source) } else { source };
-        let own = self.folder.join(self.program);
-        let mut command = Command::new(if own.exists() { own } else { self.program.into() });
+        let mut command = Command::new(self.program());
         command.arg(&path).args(arguments).envs(settings.iter().copied()).env("PYTHONUNBUFFERED", "1");
         succeed(command, &format!("{script} {arguments:?}")).await;
     }
