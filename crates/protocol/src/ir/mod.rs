@@ -18,7 +18,7 @@ pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Un
 pub use loss::{Loss, LossKind, Losses};
 pub(crate) use place::Ways;
 pub use place::{Names, Place, Subject};
-pub(crate) use request::NOT_OFFERED;
+pub(crate) use request::{FOREIGN, NOT_OFFERED};
 pub use request::{
     Cache, Effort, FunctionTool, Hint, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
     Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,

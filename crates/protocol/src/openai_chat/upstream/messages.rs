@@ -3,7 +3,7 @@
 use crate::{
     ProtocolId,
     ir::{
-        Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning, Request, ResponseFormat, Role,
+        FOREIGN, Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning, Request, ResponseFormat, Role,
         Signature, ToolCall, ToolResult,
     },
     json::Json,
@@ -125,7 +125,7 @@ impl<'a> Writer<'a> {
             Part::Media(media) => self.media(media),
             Part::Refusal(text) => Some(text_part(text)),
             Part::Opaque { place, .. } => {
-                self.losses.dropped(place);
+                self.losses.refused(place, FOREIGN);
                 None
             }
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => None,

@@ -393,3 +393,17 @@ fn what_both_of_openais_protocols_know_is_handed_on_to_models_that_take_it() {
     assert!(body.get("verbosity").is_none() && body.get("prompt_cache_key").is_none());
     assert_eq!(losses.paths(), "their.verbosity,their.prompt_cache_key,their.top_logprobs");
 }
+
+#[test]
+fn what_a_user_or_a_tool_says_in_a_form_of_another_protocol_is_not_left_out() {
+    let block =
+        || Part::Opaque { origin: ProtocolId::Anthropic, raw: Json::from("x"), place: "messages[0].content[0]".into() };
+    let impossible = |parts: Vec<Part>| {
+        let (_, losses) = encode(&Request { messages: vec![user(parts)], ..Request::default() }, "gpt-5");
+        losses.impossible().count()
+    };
+    assert_eq!(impossible(vec![Part::text("a"), block()]), 1);
+    assert_eq!(impossible(vec![result(vec![block()], false)]), 1);
+    let (_, losses) = encode(&Request { messages: vec![assistant(vec![block()])], ..Request::default() }, "gpt-5");
+    assert_eq!((losses.iter().count(), losses.refusals().count()), (1, 0));
+}
