@@ -98,6 +98,22 @@ fn system_text_stands_apart_and_in_the_middle_it_is_tagged() {
 }
 
 #[test]
+fn the_grammar_of_free_text_is_told_in_words() {
+    let patch = Tool::Custom {
+        name: "patch".into(),
+        namespace: None,
+        description: None,
+        format: Json::parse(br#"{"type":"grammar","syntax":"lark","definition":"start: x"}"#).ok(),
+        place: Place::default(),
+    };
+    let (body, losses) = encode(NEW, &Request { tools: vec![patch], ..request(vec![user("hi")]) });
+    let tool =
+        &body.get("tools").and_then(Json::items).unwrap()[0].get("functionDeclarations").unwrap().items().unwrap()[0];
+    assert_eq!(tool.get("description").and_then(Json::as_str), Some("`input` must follow this grammar:\nstart: x"));
+    assert_eq!(losses.paths(), "tools[0].format");
+}
+
+#[test]
 fn what_only_another_protocol_understands_is_left_out_of_the_models_turns_and_missed_in_the_users() {
     let block =
         || Part::Opaque { origin: ProtocolId::Anthropic, raw: Json::from("x"), place: "messages[0].content[0]".into() };
