@@ -4,19 +4,17 @@
 //! well; while it is not, they wait until the queue is full.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{
-    sync::{
-        Notify,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -32,7 +30,10 @@ const SETTLING: Duration = Duration::from_secs(1);
 
 /// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Ids that are reserved at a time; those left when the program ends are never given.
+const IDS: i64 = 1000;
 
 /// How much the journal holds, and how it hands rows on.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +48,59 @@ pub struct Settings {
 
 /// The queue's near end.
 pub struct Journal {
-    sender: Mutex<Option<Sender<LogRow>>>,
+    queue: Arc<Queue>,
     counts: Arc<Counts>,
     /// Cancelled when there is no more time to write what is left.
     abandon: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Rows that wait for the writer, who is woken once a batch rather than once a row: waking another thread costs a request
+/// more than all else that its row does.
+struct Queue {
+    settings: Settings,
+    waiting: Mutex<Waiting>,
+    /// The first row has come, or a batch is full, or no more will come.
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    rows: VecDeque<LogRow>,
+    closed: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was room for the row.
+    fn push(&self, row: LogRow) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.closed || waiting.rows.len() >= self.settings.capacity {
+            return false;
+        }
+        waiting.rows.push_back(row);
+        let length = waiting.rows.len();
+        drop(waiting);
+        if length == 1 || length == self.settings.batch {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    fn close(&self) {
+        self.waiting().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// A batch, or what there is of one.
+    fn take(&self) -> Vec<LogRow> {
+        let mut waiting = self.waiting();
+        let count = waiting.rows.len().min(self.settings.batch);
+        waiting.rows.drain(..count).collect()
+    }
 }
 
 #[derive(Default)]
@@ -76,20 +125,21 @@ impl Counts {
 impl Journal {
     /// Starts the writer.
     pub fn start(store: Store, settings: Settings) -> Self {
-        let (sender, receiver) = channel(settings.capacity.max(1));
+        let settings = Settings { capacity: settings.capacity.max(1), batch: settings.batch.max(1), ..settings };
+        let queue = Arc::new(Queue { settings, waiting: Mutex::default(), filled: Notify::new() });
         let counts = Arc::new(Counts::default());
         let abandon = CancellationToken::new();
-        let writer = Writer { store, settings, receiver, counts: counts.clone(), abandon: abandon.clone() };
+        let writer =
+            Writer { store, queue: queue.clone(), ids: 0..0, counts: counts.clone(), abandon: abandon.clone() };
         let writer = tokio::spawn(writer.run());
-        Self { sender: Mutex::new(Some(sender)), counts, abandon, writer: Mutex::new(Some(writer)) }
+        Self { queue, counts, abandon, writer: Mutex::new(Some(writer)) }
     }
 
     /// Queues a row, or drops it if the queue is full or closed. Never waits.
     pub fn record(&self, row: LogRow) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        // Counted before it is sent, lest the writer settles it first.
+        // Counted before it is queued, lest the writer settles it first.
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if sender.as_ref().is_none_or(|sender| sender.try_send(row).is_err()) {
+        if !self.queue.push(row) {
             self.counts.settle(1, &self.counts.dropped);
         }
     }
@@ -130,7 +180,7 @@ impl Journal {
     /// Takes no more rows and writes those that wait, within `deadline`; what is left after it counts as dropped. Says
     /// whether nothing had to be left.
     pub async fn close(&self, deadline: Duration) -> bool {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut writer) = writer else { return true };
         if timeout(deadline, &mut writer).await.is_ok() {
@@ -149,8 +199,9 @@ impl Journal {
 /// The queue's far end.
 struct Writer {
     store: Store,
-    settings: Settings,
-    receiver: Receiver<LogRow>,
+    queue: Arc<Queue>,
+    /// Those that no row has got yet.
+    ids: Range<i64>,
     counts: Arc<Counts>,
     abandon: CancellationToken,
 }
@@ -158,33 +209,52 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let abandon = self.abandon.clone();
-        abandon.run_until_cancelled(async { while self.write_batch().await {} }).await;
+        let writing = async {
+            while self.gather().await {
+                let mut rows = self.queue.take();
+                self.write(&mut rows).await;
+            }
+        };
+        abandon.run_until_cancelled(writing).await;
     }
 
-    /// Collects rows and writes them, however long that takes. False when no more will come.
-    async fn write_batch(&mut self) -> bool {
-        let mut rows = Vec::with_capacity(self.settings.batch.max(1));
-        let Some(first) = self.receiver.recv().await else { return false };
-        rows.push(first);
-        let flush_at = Instant::now() + self.settings.flush_interval;
-        while rows.len() < self.settings.batch {
-            let room = self.settings.batch - rows.len();
+    /// Waits for rows, and a while for more of them. False when no more will come.
+    async fn gather(&self) -> bool {
+        let Settings { batch, flush_interval, .. } = self.queue.settings;
+        let state = || {
+            let waiting = self.queue.waiting();
+            (waiting.rows.len(), waiting.closed)
+        };
+        while state() == (0, false) {
+            self.queue.filled.notified().await;
+        }
+        let flush_at = Instant::now() + flush_interval;
+        while matches!(state(), (rows, false) if rows < batch) {
             tokio::select! {
                 biased;
-                received = self.receiver.recv_many(&mut rows, room) => if received == 0 { break },
+                () = self.queue.filled.notified() => {}
                 () = sleep_until(flush_at) => break,
                 () = self.counts.wanted.notified() => break,
             }
         }
-        self.write(&rows).await;
-        true
+        state().0 > 0
     }
 
-    async fn write(&self, rows: &[LogRow]) {
-        match self.write_patiently(rows).await {
-            Ok(()) => {
+    async fn write(&mut self, rows: &mut [LogRow]) {
+        if let Err(error) = self.number(rows).await {
+            tracing::error!(%error, rows = rows.len(), "The request log gave out no ids: the rows are lost");
+            self.counts.settle(rows.len(), &self.counts.dropped);
+            return;
+        }
+        match self.insert(rows).await {
+            Ok(missing) => {
                 self.note_key_use(rows).await;
-                self.counts.settle(rows.len(), &self.counts.written);
+                self.counts.settle(rows.len() - missing, &self.counts.written);
+                self.counts.settle(missing, &self.counts.dropped);
+                if missing > 0 {
+                    tracing::error!(rows = missing, "The database has gone back in time: rows with taken ids are lost");
+                    self.ids = 0..0;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
@@ -204,8 +274,8 @@ impl Writer {
 
     async fn write_one_by_one(&self, rows: &[LogRow]) {
         for row in rows {
-            match self.write_patiently(std::slice::from_ref(row)).await {
-                Ok(()) => self.counts.settle(1, &self.counts.written),
+            match self.insert(std::slice::from_ref(row)).await {
+                Ok(_) => self.counts.settle(1, &self.counts.written),
                 Err(error) => {
                     tracing::error!(%error, request_id = %row.request_id, "The request log refused a row: it is lost");
                     self.counts.settle(1, &self.counts.dropped);
@@ -214,19 +284,71 @@ impl Writer {
         }
     }
 
+    /// Gives the rows their ids before they are written, so that a batch of which nobody knows whether it arrived can be
+    /// written again.
+    async fn number(&mut self, rows: &mut [LogRow]) -> Result<(), StoreError> {
+        for row in rows {
+            if self.ids.is_empty() {
+                self.ids = self.reserve().await?;
+            }
+            row.id = self.ids.next().unwrap_or_default();
+        }
+        Ok(())
+    }
+
     /// Tries until it works or fails for a reason that will not pass.
-    async fn write_patiently(&self, rows: &[LogRow]) -> Result<(), StoreError> {
-        let mut pause = FIRST_PAUSE;
+    async fn reserve(&self) -> Result<Range<i64>, StoreError> {
+        let mut patience = Patience::default();
+        loop {
+            match self.store.reserve_log_ids(IDS).await {
+                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                first => {
+                    patience.end();
+                    return first.map(|first| first..first.saturating_add(IDS));
+                }
+            }
+        }
+    }
+
+    /// Tries until it works or fails for a reason that will not pass. Says how many rows are missing all the same, because
+    /// others have their ids.
+    async fn insert(&self, rows: &[LogRow]) -> Result<usize, StoreError> {
+        let mut patience = Patience::default();
         loop {
             match self.store.insert_logs(rows).await {
-                Err(error) if error.is_passing() => {
-                    let waiting = self.counts.waiting.load(Ordering::Relaxed);
-                    tracing::warn!(%error, waiting, "The request log cannot be written; trying again in {pause:?}");
+                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                added => {
+                    let first_try = patience.end();
+                    // What is there after more than one try came with an earlier one.
+                    let missing = |added: u64| rows.len() - usize::try_from(added).unwrap_or(rows.len());
+                    return added.map(|added| if first_try { missing(added) } else { 0 });
                 }
-                other => return other,
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// Pauses that grow, while the database is away; tells of that once, and of its end.
+#[derive(Default)]
+struct Patience {
+    pauses: u32,
+}
+
+impl Patience {
+    async fn pause(&mut self, error: &StoreError, counts: &Counts) {
+        if self.pauses == 0 {
+            let waiting = counts.waiting.load(Ordering::Relaxed);
+            tracing::warn!(waiting, "The request log cannot be written, so its rows wait: {error}");
+        }
+        sleep((FIRST_PAUSE * 2_u32.pow(self.pauses.min(8))).min(LONGEST_PAUSE)).await;
+        self.pauses += 1;
+    }
+
+    /// Says whether there was no need for any.
+    fn end(&self) -> bool {
+        if self.pauses > 0 {
+            tracing::info!("The request log can be written again");
+        }
+        self.pauses == 0
     }
 }

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, FirstStart},
     config::Config,
-    http::{self, server},
+    http::{
+        self,
+        server::{self, Threads},
+    },
 };
 
 /// The log's last rows are written within so long, whatever the database does.
@@ -27,12 +30,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if config.auth.has_weak_admin_key() {
         tracing::warn!("ADMIN_KEY is short: give it at least 16 characters that nobody guesses");
     }
-    let (app, first) = App::start(config).await?;
+    let (app, first) = App::start(config, address).await?;
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();
-    let serving =
-        server::serve(listener, http::router(app.clone()), &app.config.server, drain.clone(), app.last_call.clone());
+    let threads = Threads::per_core().context("cannot start the threads that serve")?;
+    let router = http::router(app.clone());
+    let serving = server::serve(listener, router, &app.config.server, &threads, drain.clone(), app.last_call.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,

@@ -1,4 +1,4 @@
-//! The gateway as it is installed by default, with one provider: the upstream.
+//! The gateway as it is installed by default, with two providers, both of which are the upstream.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -33,6 +33,8 @@ impl Gateway {
             .env("API_KEYS", API_KEY)
             .env("OPENAI_API_KEY", "sk-upstream")
             .env("OPENAI_BASE_URL", format!("http://{upstream}/v1"))
+            .env("ANTHROPIC_API_KEY", "sk-ant-upstream")
+            .env("ANTHROPIC_BASE_URL", format!("http://{upstream}/v1"))
             .current_dir(folder.path());
         let server = Server::start(command, &folder.path().join("gateway.log"))?;
         Ok(Self { server, _folder: folder })

@@ -1,4 +1,4 @@
-//! The clients: as many connections as asked for, each of which asks again as soon as it has its answer.
+//! The clients: as many connections as asked for, each of which asks again as soon as it has its answer, or at a pace.
 //!
 //! Written on bare sockets, since what it costs is taken from the core that the upstream needs.
 
@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
+    time::{MissedTickBehavior, interval_at},
 };
 
 use crate::{
@@ -47,8 +48,8 @@ async fn ask_all(load: Load) -> anyhow::Result<Seen> {
     let mut clients = JoinSet::new();
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(load.seconds);
-    for _ in 0..load.scenario.connections() {
-        clients.spawn(ask(load.clone(), until));
+    for number in 0..load.scenario.connections() {
+        clients.spawn(ask(load.clone(), number, until));
     }
     let mut latencies = Vec::new();
     while let Some(client) = clients.join_next().await {
@@ -61,13 +62,23 @@ async fn ask_all(load: Load) -> anyhow::Result<Seen> {
     Ok(Seen { requests: latencies.len(), seconds, p50: percentile(0.50), p99: percentile(0.99) })
 }
 
-async fn ask(load: Load, until: Instant) -> anyhow::Result<Vec<Duration>> {
+async fn ask(load: Load, number: usize, until: Instant) -> anyhow::Result<Vec<Duration>> {
     let mut socket = TcpStream::connect(load.target).await?;
     socket.set_nodelay(true)?;
     let request = load.scenario.request(&load.target.to_string());
     let mut latencies = Vec::new();
     let mut answer = Vec::with_capacity(256 * 1024);
+    let mut pace = load.scenario.rate().map(|rate| {
+        // Each at a moment of its own, so that requests come evenly.
+        let first = tokio::time::Instant::now() + Duration::from_secs_f64(number as f64 / rate);
+        let mut pace = interval_at(first, Duration::from_secs_f64(load.scenario.connections() as f64 / rate));
+        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        pace
+    });
     while Instant::now() < until {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
         answer.clear();
         let sent = Instant::now();
         socket.write_all(&request).await?;

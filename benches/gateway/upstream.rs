@@ -13,6 +13,7 @@ use hyper::{
 
 use crate::{block_on, canned, exchange};
 
+/// What one protocol's calls are answered with.
 struct Answers {
     whole: Bytes,
     stream: Vec<Bytes>,
@@ -20,10 +21,14 @@ struct Answers {
 
 /// Serves until it is killed.
 pub fn run() -> anyhow::Result<()> {
-    let answers = Arc::new(Answers { whole: canned::whole(), stream: canned::stream() });
+    let openai = Arc::new(Answers { whole: canned::whole(), stream: canned::stream() });
+    let anthropic = Arc::new(Answers { whole: canned::message(), stream: canned::message_stream() });
     block_on(exchange::serve(move || {
-        let answers = Arc::clone(&answers);
-        service_fn(move |request| answer(Arc::clone(&answers), request))
+        let (openai, anthropic) = (Arc::clone(&openai), Arc::clone(&anthropic));
+        service_fn(move |request: Request<Incoming>| {
+            let is_anthropic = request.uri().path().ends_with("/messages");
+            answer(Arc::clone(if is_anthropic { &anthropic } else { &openai }), request)
+        })
     }))
 }
 
@@ -32,7 +37,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     if request.method() == Method::GET {
-        let models = Bytes::from_static(br#"{"object":"list","data":[{"id":"gpt-4o-mini","object":"model"}]}"#);
+        // To each provider its own model, so that nobody else is asked for it.
+        let is_anthropic = request.headers().contains_key("anthropic-version");
+        let model = if is_anthropic { "claude-haiku-4-5" } else { "gpt-4o-mini" };
+        let models = Bytes::from(format!(r#"{{"object":"list","data":[{{"id":"{model}","object":"model"}}]}}"#));
         return Ok(reply("application/json", Full::new(models).boxed()));
     }
     let body = request.into_body().collect().await?.to_bytes();

@@ -44,5 +44,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::logs))
+        .routes(routes!(system::export))
+        .routes(routes!(system::cluster))
         .routes(routes!(system::verify))
 }

@@ -14,7 +14,8 @@ pub fn run(config: Config) -> anyhow::Result<Exit> {
     // Dropped last, so that everything before it can still log.
     let _telemetry = telemetry::start(&config.logging).context("cannot set up the log")?;
     allow_open_files(config.server.max_connections);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Connections have threads of their own; here runs what goes on beside them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let outcome = runtime.block_on(crate::serve::run(config));
     runtime.shutdown_timeout(LAST_TASKS);

@@ -2,7 +2,6 @@
 
 use axum::http::{HeaderMap, header, response::Parts};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use llm_protocol::{
     ir::{ApiError, ErrorKind, Response},
     sse::write_data,
@@ -16,7 +15,7 @@ use crate::{
     clock,
     config::RoutingConfig,
     providers::{self, Outgoing},
-    upstream::{Client, Pieces, late, malformed, read_whole, retry_after},
+    upstream::{Client, Incoming, Pieces, late, malformed, read_whole, retry_after},
 };
 
 /// What came of an attempt that did not fail.

@@ -16,7 +16,7 @@ use llm_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Call, admit,
+    Call,
     asked::Asked,
     attempt, auth,
     drive::{Exchange, Patience, Won, drive},
@@ -62,7 +62,7 @@ impl Counted {
     }
 }
 
-/// Counts the tokens of the request in `body`, which is routed as a generating one is, and counts against the same limits.
+/// Counts the tokens of the request in `body`, which is routed as a generating one is.
 pub async fn count(
     app: &App,
     call: &Call,
@@ -77,7 +77,6 @@ pub async fn count(
     call.inbound.validate_count(&members)?;
     let catalog = app.catalog();
     auth::allow(&catalog, caller, &asked.wish.model)?;
-    admit(app, caller)?;
     let groups = auth::candidates(&catalog, caller, &asked.wish)?;
     let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let forwarded = forwarded(call.inbound, headers);

@@ -10,7 +10,7 @@ use llm_protocol::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    TRACEPARENT,
+    TRACEPARENT, admission,
     prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
@@ -18,7 +18,6 @@ use super::{
 use crate::{
     app::App,
     health::{Outcome, Permit, RetryPermit},
-    limits::Subject,
     routing::Target,
     upstream::{Verdict, blames_upstream, verdict},
 };
@@ -125,7 +124,7 @@ pub async fn drive<E: Exchange>(
             continue;
         };
         let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
-        let sent = match within_rate(app, &target) {
+        let sent = match within_rate(app, &target).await {
             Ok(()) => {
                 record.attempt(&target, E::protocol(&prepared), retry);
                 if let Some(traceparent) = record.upstream_traceparent() {
@@ -184,14 +183,11 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 }
 
 /// Counts an attempt against the provider's own limit.
-fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
-    let Some(limit) = target.provider.rate_limit else { return Ok(()) };
-    let subject = Subject::Provider(target.provider.id);
-    app.limits.admit(subject, limit).map_err(|wait| {
-        app.metrics.limit_refused(subject.as_str());
-        let told = format!("provider `{}` is at its rate limit", target.provider.name);
-        ApiError { retry_after: Some(wait), ..ApiError::new(ErrorKind::RateLimited, told) }
-    })
+async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
+    match target.provider.rate_limit {
+        Some(limit) => admission::admit_attempt(app, &target.provider, limit).await,
+        None => Ok(()),
+    }
 }
 
 /// Tells the provider's health what it must know of a failed attempt. `own` says that a passed deadline was the

@@ -85,23 +85,18 @@ impl<'a> Source<'a> {
     pub fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
         let protocols = target.provider.protocols_for(&target.model, self.asked.wish.needs);
         match protocols.iter().find(|protocol| **protocol == self.inbound.id()) {
-            Some(same) if !self.only_elsewhere(*same, &protocols, target) => self.pass(*same, target),
-            _ => self.translate(&protocols, target),
+            Some(same) => match self.rules(*same, target) {
+                rules if only_elsewhere(*same, &protocols, &rules) => self.translate(&protocols, target),
+                rules => self.pass(*same, target, &rules),
+            },
+            None => self.translate(&protocols, target),
         }
     }
 
-    /// Whether the model is served in OpenAI's newer protocol only, and the target speaks it.
-    fn only_elsewhere(&self, same: ProtocolId, protocols: &[ProtocolId], target: &Target) -> bool {
-        same == ProtocolId::OpenAiChat
-            && protocols.contains(&ProtocolId::OpenAiResponses)
-            && self.rules(same, target).responses_only
-    }
-
-    fn pass(&self, protocol: ProtocolId, target: &Target) -> Result<Prepared, Unsaid> {
+    fn pass(&self, protocol: ProtocolId, target: &Target, rules: &ModelRules) -> Result<Prepared, Unsaid> {
         let outbound = spoken(protocol)?;
-        let rules = self.rules(protocol, target);
         let mut edits: Vec<Edit> = self.asked.removals.clone();
-        edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules: &rules }));
+        edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules }));
         let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
         let mut losses = Losses::default();
         for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
@@ -119,8 +114,11 @@ impl<'a> Source<'a> {
     fn translate(&mut self, protocols: &[ProtocolId], target: &Target) -> Result<Prepared, Unsaid> {
         let request = self.canonical()?;
         let mut drafts = Vec::with_capacity(protocols.len());
-        for protocol in protocols.iter().filter(|protocol| !self.only_elsewhere(**protocol, protocols, target)) {
+        for protocol in protocols {
             let (outbound, rules) = (spoken(*protocol)?, self.rules(*protocol, target));
+            if only_elsewhere(*protocol, protocols, &rules) {
+                continue;
+            }
             let mut losses = Losses::default();
             let body = outbound.encode_request(&request, Aim { model: &target.model, rules: &rules }, &mut losses);
             drafts.push((outbound, body, losses));
@@ -209,6 +207,11 @@ impl<'a> Source<'a> {
         }
         Ok(self.canonical.insert(Arc::new(request)).clone())
     }
+}
+
+/// Whether the model is served in OpenAI's newer protocol only, and the target speaks it.
+fn only_elsewhere(protocol: ProtocolId, spoken: &[ProtocolId], rules: &ModelRules) -> bool {
+    protocol == ProtocolId::OpenAiChat && spoken.contains(&ProtocolId::OpenAiResponses) && rules.responses_only
 }
 
 fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {

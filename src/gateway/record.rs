@@ -17,6 +17,7 @@ use crate::{
     catalog::Caller,
     clock,
     http::middleware::RequestId,
+    limits::{Admission, Spent},
     metrics::TargetSeries,
     routing::Target,
     store::LogRow,
@@ -45,6 +46,8 @@ struct Inner {
     manners: Manners,
     /// More than one provider was asked.
     several: bool,
+    /// What it holds of its limits.
+    admission: Option<Admission>,
 }
 
 /// What a client asked for that shapes every answer's wrapping.
@@ -80,6 +83,7 @@ impl Record {
             trace,
             manners: Manners::default(),
             several: false,
+            admission: None,
             app,
         };
         Self { inner: Some(Box::new(inner)) }
@@ -103,6 +107,11 @@ impl Record {
             inner.row.key_id = caller.key_id;
             inner.row.key_name.clone_from(&caller.key_name);
         });
+    }
+
+    /// Its limits admit it. What it holds of them it gives back when it is settled.
+    pub fn admitted(&mut self, admission: Admission) {
+        self.with(|inner| inner.admission = Some(admission));
     }
 
     /// An attempt at `target` begins, in this protocol where the call has one. `again` says that it was asked before.
@@ -255,7 +264,10 @@ impl Record {
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let Inner { app, began, mut row, usage, price, series, trace, .. } = *inner;
+        let Inner { app, began, mut row, usage, price, series, trace, admission, .. } = *inner;
+        if let Some(admission) = admission {
+            admission.settle(spent(status, row.attempts, usage.as_ref()));
+        }
         row.status_code = i64::from(status);
         row.latency_ms = began.elapsed().as_millis() as i64;
         if let Some((code, message)) = error {
@@ -301,6 +313,17 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
+    }
+}
+
+/// What a request has used of its limits: nothing where nobody was asked for it, no tokens where nobody answered. Of a client that
+/// left nobody knows.
+fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
+    match usage {
+        Some(usage) => Spent::Tokens(usage.total()),
+        None if status == 200 || status == CLIENT_CLOSED => Spent::Unknown,
+        None if attempts == 0 => Spent::Nothing,
+        None => Spent::Tokens(0),
     }
 }
 

@@ -1,11 +1,11 @@
 //! From the upstream's stream to the client's: what was held back first, then every event as it comes, then an end in
 //! the client's own protocol, whatever happened upstream.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, mem, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use llm_protocol::{
     Passthrough, Served, StreamEncoder,
     ir::{ApiError, CustomCalls, ErrorKind, Event},
@@ -36,6 +36,10 @@ pub struct Deadlines {
     pub keep_alive: (Duration, &'static [u8]),
 }
 
+/// Events that have come together go to the client together, until they are so many bytes: each write of its own costs more
+/// than all else that is done for an event.
+const PIECE: usize = 16 * 1024;
+
 /// How frames become the client's bytes.
 pub enum Writer {
     /// Both sides speak the same protocol.
@@ -49,7 +53,8 @@ pub struct Relay {
     upstream: Upstream,
     writer: Writer,
     deadlines: Deadlines,
-    ready: VecDeque<Bytes>,
+    /// Written, and not taken by the client's connection yet.
+    ready: Vec<u8>,
     over: bool,
     /// When the upstream last sent something, and when the client last got something.
     heard: Instant,
@@ -73,7 +78,7 @@ impl Relay {
             upstream,
             writer,
             deadlines,
-            ready: VecDeque::new(),
+            ready: Vec::new(),
             over: false,
             heard: Instant::now(),
             told: Instant::now(),
@@ -86,46 +91,58 @@ impl Relay {
 
     /// The client's body.
     pub fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(self, |mut relay| async move {
+        // Boxed, since it is handed on with every piece.
+        Body::from_stream(stream::unfold(Box::new(self), |mut relay| async move {
             relay.next().await.map(|piece| (Ok::<_, Infallible>(piece), relay))
         }))
     }
 
     /// The next bytes for the client; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                self.told = Instant::now();
-                return Some(piece);
-            }
+        while self.ready.is_empty() {
             if self.over {
                 return None;
             }
-            let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
-            let keep_alive = self.told + self.deadlines.keep_alive.0;
-            let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
-            let Some(step) = self.last_call.run_until_cancelled(step).await else {
+            self.wait().await;
+        }
+        while !self.over
+            && self.ready.len() < PIECE
+            && let Some(step) = self.upstream.next().now_or_never()
+        {
+            self.take(step);
+        }
+        self.told = Instant::now();
+        Some(mem::take(&mut self.ready).into())
+    }
+
+    /// Waits for the upstream, or for what has to be done without it.
+    async fn wait(&mut self) {
+        let deadline = (self.heard + self.deadlines.idle).min(self.deadlines.total);
+        let keep_alive = self.told + self.deadlines.keep_alive.0;
+        let step = timeout_at(deadline.min(keep_alive), self.upstream.next());
+        match self.last_call.run_until_cancelled(step).await {
+            Some(Ok(step)) => {
+                self.heard = Instant::now();
+                self.take(step);
+            }
+            Some(Err(_)) if keep_alive < deadline => self.ready.extend_from_slice(self.deadlines.keep_alive.1),
+            Some(Err(_)) => {
+                let message = "the provider's stream stood still for too long";
+                self.fail(ApiError { message: message.into(), reason: Some("stalled"), ..late() });
+            }
+            None => {
                 // Nobody upstream is to blame.
                 self.permit = None;
                 self.fail(stopping());
-                continue;
-            };
-            match step {
-                Ok(Ok(Some(step))) => {
-                    self.heard = Instant::now();
-                    self.forward(step);
-                }
-                Ok(Ok(None)) => self.end(),
-                Ok(Err(error)) => self.fail(error),
-                Err(_) if keep_alive < deadline => {
-                    self.ready.push_back(Bytes::from_static(self.deadlines.keep_alive.1));
-                }
-                Err(_) => {
-                    let message = "the provider's stream stood still for too long";
-                    let error = ApiError { message: message.into(), reason: Some("stalled"), ..late() };
-                    self.fail(error);
-                }
             }
+        }
+    }
+
+    fn take(&mut self, step: Result<Option<Step>, ApiError>) {
+        match step {
+            Ok(Some(step)) => self.forward(step),
+            Ok(None) => self.end(),
+            Err(error) => self.fail(error),
         }
     }
 
@@ -139,15 +156,13 @@ impl Relay {
                 // A frame that only our observer cannot read is the client's to judge.
                 let mut out = Vec::with_capacity(1);
                 writer.push(frame, &mut out);
-                self.ready.extend(out);
+                join(out, &mut self.ready);
             }
             (Writer::Same(_), _) => {}
             (Writer::Other(writer, custom), step) => {
-                let mut out = Vec::new();
                 for event in tell_apart(custom, step.events) {
-                    writer.push(&event, &mut out);
+                    writer.push(&event, &mut self.ready);
                 }
-                self.push(out);
                 if let Some(error) = step.error {
                     self.fail(error);
                 }
@@ -162,13 +177,9 @@ impl Relay {
             Writer::Same(writer) => {
                 let mut out = Vec::new();
                 writer.end(&served, &mut out);
-                self.ready.extend(out);
+                join(out, &mut self.ready);
             }
-            Writer::Other(writer, _) => {
-                let mut out = Vec::new();
-                writer.end(&served, &mut out);
-                self.push(out);
-            }
+            Writer::Other(writer, _) => writer.end(&served, &mut self.ready),
         }
         if let Some(permit) = self.permit.take() {
             permit.settle(&Outcome::Success { latency: self.record.elapsed() });
@@ -184,13 +195,9 @@ impl Relay {
             Writer::Same(writer) => {
                 let mut out = Vec::new();
                 writer.fail(&error, &told, &mut out);
-                self.ready.extend(out);
+                join(out, &mut self.ready);
             }
-            Writer::Other(writer, _) => {
-                let mut out = Vec::new();
-                writer.fail(&error, &told, &mut out);
-                self.push(out);
-            }
+            Writer::Other(writer, _) => writer.fail(&error, &told, &mut self.ready),
         }
         // A total that the client set is no fault of the provider's.
         let blamed =
@@ -200,12 +207,10 @@ impl Relay {
         }
         self.record.fail(&error);
     }
+}
 
-    fn push(&mut self, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
-            self.ready.push_back(bytes.into());
-        }
-    }
+fn join(pieces: Vec<Bytes>, out: &mut Vec<u8>) {
+    pieces.iter().for_each(|piece| out.extend_from_slice(piece));
 }
 
 fn tell_apart(custom: &mut Option<CustomCalls>, events: Vec<Event>) -> Vec<Event> {

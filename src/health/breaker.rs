@@ -133,6 +133,15 @@ impl Breaker {
         self.resting_until = Some(self.resting_until.map_or(until, |known| known.max(until)));
     }
 
+    /// It is left out elsewhere until then. Who is on probation here finds out here.
+    pub fn follow(&mut self, until: Instant) {
+        match &mut self.phase {
+            Phase::Admitting => self.phase = Phase::Ejected { until },
+            Phase::Ejected { until: known } => *known = until.max(*known),
+            Phase::Probing { .. } => {}
+        }
+    }
+
     /// `chance` in 0..1 spreads the ends of ejections, so that many gateways do not probe at once.
     pub fn on(&mut self, outcome: &Outcome, now: Instant, chance: f64) {
         match outcome {
@@ -314,6 +323,19 @@ mod tests {
         breaker.rest(now + Duration::from_secs(1));
         assert_eq!(breaker.admission(now), Admission::Resting(now + BASE));
         assert_eq!(breaker.admission(now + BASE), Admission::Yes);
+    }
+
+    #[test]
+    fn an_ejection_elsewhere_is_followed_and_ends_by_a_probe_here() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        breaker.follow(now + BASE);
+        breaker.follow(now + Duration::from_secs(1));
+        assert_eq!(breaker.admission(now), Admission::Ejected(now + BASE));
+        let later = now + BASE;
+        assert_eq!(breaker.admit(later, false), Some(true));
+        breaker.follow(later + BASE);
+        succeed(&mut breaker, later);
+        assert_eq!((breaker.admission(later), breaker.state(later)), (Admission::Yes, State::Healthy));
     }
 
     #[test]

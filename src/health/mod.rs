@@ -121,6 +121,11 @@ impl ProviderHealth {
         self.breaker().rest(Instant::now() + wait);
     }
 
+    /// Another gateway leaves the provider out for so long.
+    pub fn follow(&self, ejection: Duration) {
+        self.breaker().follow(Instant::now() + ejection);
+    }
+
     /// Takes leave to ask the provider how it is, unless somebody is just doing that.
     pub fn begin_check(&self) -> Option<Checking> {
         let begun = self.checking.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);

@@ -43,6 +43,8 @@ pub struct Readiness {
     ready: bool,
     /// Why not.
     reasons: Vec<&'static str>,
+    /// What is wrong although requests can be served.
+    degraded: Vec<&'static str>,
 }
 
 /// Readiness
@@ -65,8 +67,12 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
     } else if catalog.providers.iter().all(|provider| provider.health.view().state == health::State::Unhealthy) {
         reasons.push("no provider is healthy");
     }
+    let mut degraded = Vec::new();
+    if app.is_cut_off() {
+        degraded.push("the database is not available: the configuration cannot be changed, and log rows wait");
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded }))
 }
 
 /// What is counted

@@ -103,6 +103,7 @@ struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refusal {
     limit: &'static str,
+    of: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -242,9 +243,10 @@ impl Metrics {
         self.families.failures.get_or_create(&Failure { provider: target.of.provider.clone(), reason }).inc();
     }
 
-    /// A limit on a `key`, an `address` or a `provider` has refused something.
-    pub fn limit_refused(&self, limit: &'static str) {
-        self.families.refusals.get_or_create(&Refusal { limit }).inc();
+    /// A limit on a `key`, an `address`, a `provider` or the `gateway` has refused something, because of `requests`, `tokens` or
+    /// `concurrent` ones.
+    pub fn limit_refused(&self, limit: &'static str, of: &'static str) {
+        self.families.refusals.get_or_create(&Refusal { limit, of }).inc();
     }
 
     /// A request has ended as its row says, at `target` where any was asked.

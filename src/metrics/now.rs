@@ -3,7 +3,7 @@
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
-        counter::Counter,
+        counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
         info::Info,
@@ -32,6 +32,7 @@ pub fn registry(app: &App) -> Registry {
     registry.register("build", "Which build this is", Info::new(build.to_vec()));
     providers(app, &mut registry);
     journal(app, &mut registry);
+    redis(app, &mut registry);
     registry
 }
 
@@ -61,4 +62,12 @@ fn journal(app: &App, registry: &mut Registry) {
     registry.register("log_rows_capacity", "Log rows that may wait; further ones are dropped", capacity);
     let stopping = ConstGauge::new(u64::from(app.stopping.is_cancelled()));
     registry.register("stopping", "1 once the gateway was told to stop", stopping);
+}
+
+/// Nothing where none is configured: what is not there cannot be down.
+fn redis(app: &App, registry: &mut Registry) {
+    let Some(shared) = &app.shared else { return };
+    registry.register("redis_up", "1 while Redis answers in time", ConstGauge::new(u64::from(shared.is_healthy())));
+    let failures = ConstCounter::new(shared.failures());
+    registry.register("redis_failures", "How often Redis failed or was too late", failures);
 }

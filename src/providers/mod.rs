@@ -16,10 +16,7 @@ mod vertex;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    http::{Request, Response, StatusCode},
-};
+use hyper::http::{Request, Response, StatusCode};
 use llm_protocol::{ProtocolId, ir::ApiError, models::matches};
 
 use self::vendor::Key;
@@ -27,7 +24,10 @@ pub use self::{
     outgoing::{Operation, Outgoing},
     vendor::{Call, Fault, Options, Vendor},
 };
-use crate::{catalog::Provider, upstream::Client};
+use crate::{
+    catalog::Provider,
+    upstream::{Client, Incoming},
+};
 
 /// One protocol of a kind, and patterns of the models for which it is spoken there.
 pub type Speaks = (ProtocolId, &'static [&'static str]);

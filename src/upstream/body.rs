@@ -6,9 +6,11 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, body::Incoming, header};
+use hyper::{HeaderMap, header};
 use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::{Instant, timeout, timeout_at};
+
+use super::pool::Incoming;
 
 /// A body that is read piece by piece, unpacked if it came packed although nobody asked for that. Dropping it closes the
 /// connection to the upstream.

@@ -2,38 +2,24 @@
 //! lookup, TCP and TLS together.
 
 use std::{
-    error::Error as _,
-    future::Future,
+    error::Error,
     io,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    rt::{Read, ReadBufCursor, Write},
-};
+use hyper::http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{CaptureConnection, Connected, Connection, HttpConnector, capture_connection},
-    },
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::connect::HttpConnector;
 use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::Instant;
-use tower::Service;
 
-use super::proxy::{ByProxy, Proxy, Route};
+use super::{
+    pool::{Failure, Incoming, Pool},
+    proxy::{ByProxy, Proxy, Route},
+};
 use crate::secret::KeyHash;
 
 /// What the client is built with.
@@ -48,29 +34,23 @@ pub struct ClientConfig {
 /// Sends requests, straight or through one proxy. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Pool,
-    direct: Pool,
+    inner: Arc<Pool>,
     shared: Arc<Shared>,
 }
 
-type Pool = legacy::Client<Deadline<HttpsConnector<Route>>, Full<Bytes>>;
-
-/// What all clients have in common: how they connect, and the connections through each proxy.
+/// What all clients have in common: how they connect, and the connections straight out and through each proxy.
 #[derive(Debug)]
 struct Shared {
     plain: HttpConnector,
     tls: Arc<rustls::ClientConfig>,
     connect_timeout: Duration,
+    direct: Arc<Pool>,
     /// By proxy, the one used last at the end.
-    proxied: Mutex<Vec<(KeyHash, Pool)>>,
+    proxied: Mutex<Vec<(KeyHash, Arc<Pool>)>>,
 }
 
 /// So many proxies keep their connections; of more, the one that was not used for longest loses its idle ones.
 const MOST_PROXIES: usize = 64;
-
-/// An idle connection is not used again after so long. Shorter than servers usually keep theirs, so that a request
-/// seldom meets a connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(20);
 
 /// A reused connection that breaks within so long was closed before the upstream had read the request.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -92,68 +72,44 @@ impl Client {
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(config.connect_timeout));
         plain.set_keepalive(Some(Duration::from_secs(30)));
-        let shared =
-            Shared { plain, tls: Arc::new(tls), connect_timeout: config.connect_timeout, proxied: Mutex::default() };
-        let direct = shared.pool(Route::Direct(shared.plain.clone()));
-        Ok(Self { inner: direct.clone(), direct, shared: Arc::new(shared) })
+        let (tls, connect_timeout) = (Arc::new(tls), config.connect_timeout);
+        let direct = Pool::new(encrypting(&tls, Route::Direct(plain.clone())), connect_timeout);
+        let shared = Shared { plain, tls, connect_timeout, direct: direct.clone(), proxied: Mutex::default() };
+        Ok(Self { inner: direct, shared: Arc::new(shared) })
     }
 
     /// The client that sends through `proxy`, or straight where there is none.
     pub fn via(&self, proxy: Option<&Proxy>) -> Self {
-        let inner = proxy.map_or_else(|| self.direct.clone(), |proxy| self.shared.through(proxy));
-        Self { inner, direct: self.direct.clone(), shared: self.shared.clone() }
+        let inner = proxy.map_or_else(|| self.shared.direct.clone(), |proxy| self.shared.through(proxy));
+        Self { inner, shared: self.shared.clone() }
     }
 
     /// Sends a request and waits for the head of the answer. The caller sets the deadline of that wait.
     ///
     /// A request on a connection that had idled may meet the moment in which the upstream closes it. If it breaks off at
     /// once and without an answer, it is sent once more: that is no attempt that failed, and says nothing about the upstream.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ApiError> {
+        let uri = to_origin(&mut request);
         let (again, began) = (request.clone(), Instant::now());
-        match self.once(request).await {
-            Err((error, true)) if !error.is_connect() && began.elapsed() < AT_ONCE => self.once(again).await,
+        match self.inner.send(request, &uri, false).await {
+            Err(Failure::Broken { stale: true, .. }) if began.elapsed() < AT_ONCE => {
+                self.inner.send(again, &uri, true).await
+            }
             other => other,
         }
-        .map_err(|(error, _)| failure(&error))
-    }
-
-    /// Sends a request; an error comes with whether the connection had carried an answer before.
-    async fn once(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, (legacy::Error, bool)> {
-        let connection = capture_connection(&mut request);
-        let answer = self.inner.request(request).await;
-        let used = used(&connection);
-        match answer {
-            Ok(answer) => {
-                used.inspect(|used| used.0.store(true, Ordering::Relaxed));
-                Ok(answer)
-            }
-            Err(error) => Err((error, used.is_some_and(|used| used.0.load(Ordering::Relaxed)))),
-        }
+        .map_err(|failure| told(&failure))
     }
 }
 
 impl Shared {
-    fn pool(&self, route: Route) -> Pool {
-        legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(Deadline { inner: self.encrypting(route), limit: self.connect_timeout })
-    }
-
-    fn encrypting<C>(&self, connector: C) -> HttpsConnector<C> {
-        let tls = rustls::ClientConfig::clone(&self.tls);
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector)
-    }
-
-    fn through(&self, proxy: &Proxy) -> Pool {
+    fn through(&self, proxy: &Proxy) -> Arc<Pool> {
         let mut proxied = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
         let known = proxied.iter().position(|(hash, _)| *hash == proxy.hash());
         let entry = match known {
             Some(at) => proxied.remove(at),
             None => {
-                let route = Route::through(proxy, self.plain.clone(), self.encrypting(self.plain.clone()));
-                (proxy.hash(), self.pool(route))
+                let route = Route::through(proxy, self.plain.clone(), encrypting(&self.tls, self.plain.clone()));
+                (proxy.hash(), Pool::new(encrypting(&self.tls, route), self.connect_timeout))
             }
         };
         if proxied.len() == MOST_PROXIES {
@@ -165,28 +121,45 @@ impl Shared {
     }
 }
 
-/// Whether the connection that a request went out on had carried an answer before.
-fn used(connection: &CaptureConnection) -> Option<Used> {
-    let metadata = connection.connection_metadata();
-    let mut extras = hyper::http::Extensions::new();
-    metadata.as_ref()?.get_extras(&mut extras);
-    extras.remove()
+fn encrypting<C>(tls: &Arc<rustls::ClientConfig>, connector: C) -> HttpsConnector<C> {
+    let tls = rustls::ClientConfig::clone(tls);
+    HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector)
+}
+
+/// Puts a request's host where HTTP/1.1 has it, and leaves it the path alone. Gives back where it is to go.
+fn to_origin(request: &mut Request<Full<Bytes>>) -> Uri {
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let uri = std::mem::replace(request.uri_mut(), path.into());
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = match uri.authority() {
+        Some(authority) if uri.port_u16().is_none_or(|port| port == usual) => authority.host(),
+        Some(authority) => authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host),
+        None => "",
+    };
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().entry(header::HOST).or_insert(host);
+    }
+    uri
 }
 
 /// What a request that got no answer means. Neither the address nor the cause's own words reach the client.
-fn failure(error: &legacy::Error) -> ApiError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+fn told(failure: &Failure) -> ApiError {
+    let (connecting, cause): (_, &(dyn Error + 'static)) = match failure {
+        Failure::Connect(error) => (true, &**error),
+        Failure::Broken { error, .. } => (false, error),
+    };
     let (mut tls, mut late, mut proxy) = (false, false, false);
-    while let Some(current) = cause {
-        tls |= current.is::<rustls::Error>();
-        proxy |= current.is::<ByProxy>();
-        if let Some(io) = current.downcast_ref::<io::Error>() {
+    let mut next = Some(cause);
+    while let Some(cause) = next {
+        next = cause.source();
+        tls |= cause.is::<rustls::Error>();
+        proxy |= cause.is::<ByProxy>();
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
             late |= io.kind() == io::ErrorKind::TimedOut;
             tls |= io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
         }
-        cause = current.source();
     }
-    let (reason, message) = match (error.is_connect(), tls, late) {
+    let (reason, message) = match (connecting, tls, late) {
         _ if proxy => ("proxy", "the provider's proxy made no connection"),
         (_, true, _) => ("tls", "no secure connection to the provider could be made"),
         (true, _, true) => ("connect_timeout", "the provider did not accept a connection in time"),
@@ -194,88 +167,4 @@ fn failure(error: &legacy::Error) -> ApiError {
         _ => ("broken", "the provider closed the connection without an answer"),
     };
     ApiError { reason: Some(reason), ..ApiError::new(ErrorKind::Upstream, message) }
-}
-
-/// A connector whose whole work has a time limit, and whose connections remember whether they were used.
-#[derive(Clone, Debug)]
-struct Deadline<C> {
-    inner: C,
-    limit: Duration,
-}
-
-/// Set once a connection has carried an answer.
-#[derive(Clone, Debug, Default)]
-struct Used(Arc<AtomicBool>);
-
-/// A connection that remembers whether it was used.
-#[derive(Debug)]
-struct Tracked<S> {
-    inner: S,
-    used: Used,
-}
-
-impl<S: Connection> Connection for Tracked<S> {
-    fn connected(&self) -> Connected {
-        self.inner.connected().extra(self.used.clone())
-    }
-}
-
-impl<S: Read + Unpin> Read for Tracked<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<S: Write + Unpin> Write for Tracked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-}
-
-pub(super) type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-impl<C> Service<Uri> for Deadline<C>
-where
-    C: Service<Uri, Error = BoxError> + Send,
-    C::Future: Send + 'static,
-{
-    type Response = Tracked<C::Response>;
-    type Error = BoxError;
-    type Future = Connecting<Tracked<C::Response>, BoxError>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
-        let limit = self.limit;
-        Box::pin(async move {
-            tokio::time::timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-                .map(|inner| Tracked { inner, used: Used::default() })
-        })
-    }
 }

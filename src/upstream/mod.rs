@@ -4,10 +4,12 @@ mod body;
 mod client;
 mod error;
 mod framing;
+mod pool;
 mod proxy;
 
 pub use body::{Pieces, late, malformed, read_whole, truncated};
 pub use client::{Client, ClientConfig};
 pub use error::{Verdict, blames_upstream, retry_after, verdict};
 pub use framing::{Frames, Framing};
+pub use pool::Incoming;
 pub use proxy::{Proxy, mask_proxy};

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::Pin,
     task::{Context, Poll},
 };
 
@@ -20,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::client::{BoxError, Connecting};
+use super::pool::BoxError;
 use crate::secret::KeyHash;
 
 /// A proxy through which providers are reached.
@@ -131,6 +132,8 @@ fn with_port(uri: &Uri, port: u16) -> Result<Uri, hyper::http::Error> {
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy made no connection: {0}")]
 pub(super) struct ByProxy(BoxError);
+
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// The way to an address: straight, or through a proxy.
 #[derive(Clone, Debug)]

@@ -5,12 +5,15 @@
 mod admin;
 mod agents;
 mod cli;
+mod cluster;
 mod config;
 mod conformance;
 mod gateway;
+mod limits;
 mod metrics;
 mod middleware;
 mod packaging;
+mod redis;
 mod resilience;
 mod sdk;
 mod server;

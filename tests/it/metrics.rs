@@ -74,7 +74,7 @@ async fn what_happens_is_counted_by_provider_model_and_key() {
     assert_eq!(value("provider_ejections_total{provider=\"a\"}"), 1.0);
     assert_eq!(value("provider_state{provider=\"a\",state=\"unhealthy\"}"), 1.0);
     assert_eq!(value("provider_state{provider=\"b\",state=\"healthy\"}"), 1.0);
-    assert_eq!(value("limit_refusals_total{limit=\"provider\"}"), 1.0);
+    assert_eq!(value("limit_refusals_total{limit=\"provider\",of=\"requests\"}"), 1.0);
     assert_eq!(value("key_requests_total{key=\"API_KEYS[0]\"}"), 5.0);
     assert!(value("key_tokens_total{key=\"API_KEYS[0]\",kind=\"output\"}") > 0.0);
     assert!(value("key_cost_dollars_total{key=\"API_KEYS[0]\"}") > 0.0);

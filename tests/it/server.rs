@@ -15,7 +15,7 @@ use axum::{
 use futures_util::stream;
 use llm_orchestrator::{
     config::ServerConfig,
-    http::server::{self, DrainReport},
+    http::server::{self, DrainReport, Threads},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -116,7 +116,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         let (stop, last_call) = (shutdown.clone(), CancellationToken::new());
         let running = tokio::spawn(async move {
-            server::serve(listener, router(sender, last_call.clone()), &config, stop, last_call).await
+            let router = router(sender, last_call.clone());
+            server::serve(listener, router, &config, &Threads::this_one(), stop, last_call).await
         });
         Self { address, shutdown, running, said }
     }

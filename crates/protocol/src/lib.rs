@@ -27,6 +27,7 @@ pub mod openai_chat;
 pub mod openai_responses;
 pub mod operations;
 mod roles;
+mod scan;
 pub mod splice;
 pub mod sse;
 

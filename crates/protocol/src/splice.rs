@@ -2,17 +2,13 @@
 
 use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
 
-use memchr::memchr2;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+use serde::{Deserialize, Deserializer, de::Visitor};
+
+use crate::{
+    ir::Malformed,
+    json::Json,
+    scan::{self, Fault, MAX_DEPTH},
 };
-use serde_json::value::RawValue;
-
-use crate::{ir::Malformed, json::Json};
-
-/// Arrays and objects inside one another that a body may have. `serde_json` stops at the same depth.
-pub const MAX_DEPTH: usize = 128;
 
 /// So many keys are compared one by one; of more, as only somebody who means harm sends, a set is made.
 const FEW: usize = 32;
@@ -56,19 +52,23 @@ impl Edit {
 }
 
 impl<'a> Members<'a> {
-    /// Reads and checks a whole body: valid JSON in UTF-8, an object, no top-level key twice, nesting of at most [`MAX_DEPTH`].
+    /// Reads and checks a whole body: valid JSON in UTF-8, an object, no top-level key twice, nesting of at most 128 levels.
     ///
     /// A key that stands twice is refused rather than resolved: two parsers that resolve it differently could be made
     /// to check one model and run another.
     pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(body)
             .map_err(|error| Malformed::new("", format!("body is not UTF-8 (byte {})", error.valid_up_to())))?;
-        if too_deep(body) {
-            return Err(Malformed::new("", format!("body is nested deeper than {MAX_DEPTH} levels")));
-        }
-        let list = serde_json::from_str::<List<'a>>(text)
-            .map_err(|error| Malformed::new("", format!("body must be a JSON object: {error}")))?
-            .0;
+        let mut list = Vec::with_capacity(16);
+        scan::members(text, |key, value| list.push(Member { key, value })).map_err(|fault| {
+            let message = match fault {
+                Fault::TooDeep => format!("body is nested deeper than {MAX_DEPTH} levels"),
+                Fault::Syntax { expected, at } => {
+                    format!("body must be a JSON object: {expected} was expected at byte {at}")
+                }
+            };
+            Malformed::new("", message)
+        })?;
         match repeated(&list) {
             Some(key) => Err(Malformed::new(key.to_owned(), format!("`{key}` stands twice in the body"))),
             None => Ok(Self { body, list }),
@@ -204,58 +204,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for BorrowedStr<'a> {
         }
         deserializer.deserialize_str(Text).map(Self)
     }
-}
-
-struct List<'a>(Vec<Member<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<Member<'de>>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut list = Vec::with_capacity(16);
-                while let Some((key, value)) = map.next_entry::<BorrowedStr<'de>, &'de RawValue>()? {
-                    list.push(Member { key: key.0, value: value.get() });
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_map(Object).map(List)
-    }
-}
-
-/// Whether brackets stand more than [`MAX_DEPTH`] deep. Skips strings; trusts nothing else about the text.
-fn too_deep(body: &[u8]) -> bool {
-    let mut depth = 0usize;
-    let mut at = 0;
-    while at < body.len() {
-        match body[at] {
-            b'"' => {
-                at += 1;
-                while let Some(found) = memchr2(b'"', b'\\', &body[at..]) {
-                    at += found;
-                    if body[at] == b'"' {
-                        break;
-                    }
-                    at = (at + 2).min(body.len());
-                }
-            }
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    false
 }
 
 #[cfg(test)]

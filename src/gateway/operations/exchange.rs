@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, response::Parts};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use llm_protocol::{
     Outbound, ProtocolId, Target as Aim,
     gemini::Gemini,
@@ -35,7 +34,7 @@ use crate::{
     },
     providers::{Operation, Outgoing},
     routing::Target,
-    upstream::{Pieces, late, malformed, read_whole},
+    upstream::{Incoming, Pieces, late, malformed, read_whole},
 };
 
 /// One request of an operation.

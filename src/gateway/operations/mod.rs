@@ -11,6 +11,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Response, header},
 };
+use bytes::Bytes;
 use llm_protocol::{
     Inbound,
     gemini::Gemini,
@@ -27,7 +28,7 @@ use self::{
     payload::Payload,
 };
 use super::{
-    Arrival, Work, admit,
+    Arrival, Work, admission,
     asked::Asked,
     asks_for_usage, auth, deadlines,
     drive::{Patience, Won, drive},
@@ -35,7 +36,7 @@ use super::{
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, routing};
+use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
 
 /// One operation.
 #[derive(Debug)]
@@ -118,6 +119,11 @@ impl Work for Call {
         self.operation.inbound()
     }
 
+    /// What is said counts; what is heard or shown is known when it is done.
+    fn estimate(&self, _app: &App, body: &Bytes) -> Estimate {
+        Estimate { prompt: admission::estimate_of_text(body), answer: 0 }
+    }
+
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let payload = Payload::read(&arrival.headers, &arrival.body)?;
         payload.required()?;
@@ -125,7 +131,6 @@ impl Work for Call {
         record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
         let (catalog, caller) = (app.catalog(), &arrival.caller);
         auth::allow(&catalog, caller, &asked.wish.model)?;
-        admit(app, caller)?;
         let groups = auth::candidates(&catalog, caller, &asked.wish)?;
         let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
         let mut request = Request {

@@ -4,7 +4,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use llm_protocol::ir::{ApiError, ErrorKind};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -61,6 +64,8 @@ impl Passing {
             permit.settle(&Outcome::Failure(error.message.clone()));
         }
         record.fail(&error);
+        // The connection is closed at once by an error, and what was handed on before has to be written first.
+        yield_now().await;
         Some(Err(error))
     }
 

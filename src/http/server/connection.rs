@@ -130,12 +130,14 @@ where
 {
     let mut connection = pin!(connection);
     let mut closed = pin!(closed(stream));
+    // Of its own, since all who wait for one token take turns at its lock whenever they look.
+    let stop = drain.stop.child_token();
     tokio::select! {
         // In this order, so that an answer that is ready goes out even to a client that closed its side early.
         biased;
         outcome = connection.as_mut() => return outcome.map_or_else(End::Failed, |()| End::Done),
         () = &mut closed => return End::Closed,
-        () = drain.stop.cancelled() => {}
+        () = stop.cancelled() => {}
     }
     let count = if phase.is_running() { &drain.finished } else { &drain.idle };
     connection.as_mut().stop();

@@ -10,13 +10,19 @@ mod drain;
 mod head;
 mod io;
 mod phase;
+mod threads;
 
-use std::{io::Result, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::Result,
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,6 +31,7 @@ use self::{connection::Connections, drain::Drain};
 pub use self::{
     connection::{AmbiguousLength, Upgraded},
     drain::DrainReport,
+    threads::Threads,
 };
 use crate::config::ServerConfig;
 
@@ -40,31 +47,36 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     TcpListener::bind((config.host.trim_matches(['[', ']']), config.port)).await
 }
 
-/// Serves connections until `shutdown`, then lets running requests finish within the grace period. What runs even then
+/// Serves connections on `threads` until `shutdown`, then lets running requests finish within the grace period. What runs even then
 /// is warned by `last_call`, so that it may end with an error rather than without a word, and is dropped soon after.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     config: &ServerConfig,
+    threads: &Threads,
     shutdown: CancellationToken,
     last_call: CancellationToken,
 ) -> DrainReport {
     let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
     let drain = Arc::new(Drain::new(shutdown.clone(), last_call.clone()));
-    let connections = Connections::new(config, router, drain.clone());
+    let connections = Arc::new(Connections::new(config, router, drain.clone()));
     let tasks = TaskTracker::new();
-    loop {
+    for thread in threads.in_turns() {
         let (stream, peer, slot) = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
         prepare(&stream, config);
-        let connection = connections.serve(stream, peer);
-        tasks.spawn(async move {
-            connection.await;
+        let connections = connections.clone();
+        let serving = async move {
+            match tokio::net::TcpStream::from_std(stream) {
+                Ok(stream) => connections.serve(stream, peer).await,
+                Err(error) => tracing::warn!(%error, "A client could not be served"),
+            }
             drop(slot);
-        });
+        };
+        tasks.spawn_on(serving, thread);
     }
     drop(listener);
     tasks.close();
@@ -85,7 +97,9 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, S
     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
     let (mut pause, mut told) = (Duration::from_millis(20), false);
     loop {
-        match listener.accept().await {
+        let accepted = listener.accept().await;
+        // Whoever serves it listens for it.
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {

@@ -65,6 +65,11 @@ impl Fixture {
         self.path.contains("/models/") && self.path.contains(':')
     }
 
+    /// Whether the recorded request speaks of what the provider kept of an earlier one.
+    pub fn names_kept_state(&self) -> bool {
+        ["container", "previous_response_id", "conversation"].iter().any(|name| !self.body[*name].is_null())
+    }
+
     /// What a chat client would have sent for the same.
     pub fn chat_request(&self) -> Value {
         let mut body = match self.wire {

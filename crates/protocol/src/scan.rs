@@ -1,0 +1,299 @@
+//! One pass over a JSON text that checks all of it and tells where the parts of its outermost value are.
+//!
+//! The grammar is that of RFC 8259. Nothing is read but what the caller asks for: a text of strings passes at the speed at
+//! which memory does.
+
+use std::borrow::Cow;
+
+/// Arrays and objects inside one another that a text may have. `serde_json` stops at the same depth.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// Why a text is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is no JSON: what was expected, and at which byte.
+    Syntax {
+        expected: &'static str,
+        at: usize,
+    },
+    TooDeep,
+}
+
+/// The members of the object that `text` is, keys as they read, values as they are written.
+pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
+    let mut scan = Scan { text, at: 0 };
+    scan.open(b'{', "an object")?;
+    let mut more = !scan.closes(b'}');
+    while more {
+        let key = scan.key()?;
+        each(key, scan.value()?);
+        more = scan.goes_on(b'}', "`,` or `}`")?;
+    }
+    scan.end()
+}
+
+/// The items of the array that `text` is, as they are written.
+pub(crate) fn items<'a>(text: &'a str, mut each: impl FnMut(&'a str)) -> Result<(), Fault> {
+    let mut scan = Scan { text, at: 0 };
+    scan.open(b'[', "an array")?;
+    let mut more = !scan.closes(b']');
+    while more {
+        each(scan.value()?);
+        more = scan.goes_on(b']', "`,` or `]`")?;
+    }
+    scan.end()
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn open(&mut self, bracket: u8, expected: &'static str) -> Result<(), Fault> {
+        self.space();
+        if self.eat(bracket) { Ok(()) } else { self.fault(expected) }
+    }
+
+    fn closes(&mut self, bracket: u8) -> bool {
+        self.space();
+        self.eat(bracket)
+    }
+
+    /// Whether a comma follows; if not, the bracket has to.
+    fn goes_on(&mut self, bracket: u8, expected: &'static str) -> Result<bool, Fault> {
+        self.space();
+        let comma = self.eat(b',');
+        if comma || self.eat(bracket) { Ok(comma) } else { self.fault(expected) }
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        self.space();
+        if self.at == self.text.len() { Ok(()) } else { self.fault("the end") }
+    }
+
+    fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
+        self.space();
+        let start = self.at;
+        self.string()?;
+        let written = &self.text[start..self.at];
+        let key = match written.contains('\\') {
+            false => Cow::Borrowed(&written[1..written.len() - 1]),
+            true => match serde_json::from_str(written) {
+                Ok(key) => Cow::Owned(key),
+                Err(_) => return self.fault("a key of whole characters"),
+            },
+        };
+        self.colon()?;
+        Ok(key)
+    }
+
+    fn colon(&mut self) -> Result<(), Fault> {
+        self.space();
+        if self.eat(b':') { Ok(()) } else { self.fault("`:`") }
+    }
+
+    /// A value that stands within the outermost one. What is open within it is kept as bits: those of objects are set.
+    fn value(&mut self) -> Result<&'a str, Fault> {
+        self.space();
+        let start = self.at;
+        let (mut depth, mut objects) = (1, 0_u128);
+        loop {
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(bracket @ (b'{' | b'[')) => {
+                    if depth == MAX_DEPTH {
+                        return Err(Fault::TooDeep);
+                    }
+                    self.at += 1;
+                    self.space();
+                    let object = bracket == b'{';
+                    if !self.eat(closing(object)) {
+                        (depth, objects) = (depth + 1, objects << 1 | u128::from(object));
+                        self.to_value(object)?;
+                        continue;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.word("true")?,
+                Some(b'f') => self.word("false")?,
+                Some(b'n') => self.word("null")?,
+                _ => return self.fault("a value"),
+            }
+            // It has ended, and with it perhaps what it stands in.
+            loop {
+                if depth == 1 {
+                    return Ok(&self.text[start..self.at]);
+                }
+                self.space();
+                let object = objects & 1 == 1;
+                if self.eat(b',') {
+                    self.space();
+                    self.to_value(object)?;
+                    break;
+                }
+                if !self.eat(closing(object)) {
+                    return self.fault("`,` or a closing bracket");
+                }
+                (depth, objects) = (depth - 1, objects >> 1);
+            }
+        }
+    }
+
+    /// Passes what stands before a value: in an object its key.
+    fn to_value(&mut self, object: bool) -> Result<(), Fault> {
+        if object {
+            self.string()?;
+            self.colon()?;
+            self.space();
+        }
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), Fault> {
+        if !self.eat(b'"') {
+            return self.fault("a string");
+        }
+        loop {
+            self.at += plain(&self.text.as_bytes()[self.at..]);
+            if self.eat(b'"') {
+                return Ok(());
+            }
+            if !self.eat(b'\\') {
+                return self.fault("the end of a string");
+            }
+            let hexadecimal = |bytes: &[u8]| bytes.len() == 4 && bytes.iter().all(u8::is_ascii_hexdigit);
+            match self.peek() {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                Some(b'u') if self.text.as_bytes().get(self.at + 1..self.at + 5).is_some_and(hexadecimal) => {
+                    self.at += 5
+                }
+                _ => return self.fault("an escape"),
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if self.eat(b'e') || self.eat(b'E') {
+            let _signed = self.eat(b'+') || self.eat(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        if count > 0 { Ok(()) } else { self.fault("a digit") }
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<(), Fault> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return self.fault("a value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let here = self.peek() == Some(byte);
+        self.at += usize::from(here);
+        here
+    }
+
+    fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
+        Err(Fault::Syntax { expected, at: self.at })
+    }
+}
+
+fn closing(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
+/// How many bytes of a string's inside stand before its end, an escape, or what may not stand there.
+fn plain(bytes: &[u8]) -> usize {
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Without a way out within a block, so that the compiler looks at its bytes all at once.
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let whole =
+        blocks.iter().take_while(|block| !block.iter().fold(false, |any, byte| any | special(*byte))).count() * 32;
+    whole + bytes[whole..].iter().take_while(|byte| !special(**byte)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    /// What the other reader says of an object's values.
+    fn expected(text: &str) -> Option<Vec<String>> {
+        let list: Vec<Box<RawValue>> = serde_json::from_str(&format!("[{text}]")).ok()?;
+        Some(list.into_iter().map(|value| value.get().to_owned()).collect())
+    }
+
+    fn found(text: &str) -> Option<Vec<String>> {
+        let (array, mut list) = (format!("[{text}]"), Vec::new());
+        items(&array, |item| list.push(item.to_owned())).ok().map(|()| list)
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_at_its_place() {
+        for (text, expected, at) in [
+            ("", "an object", 0),
+            ("[]", "an object", 0),
+            ("{\"a\":1}x", "the end", 7),
+            ("{\"a\" 1}", "`:`", 5),
+            ("{\"a\":1,}", "a string", 7),
+            ("{\"a\":[1 2]}", "`,` or a closing bracket", 8),
+            ("{\"a\":[1,]}", "a value", 8),
+            ("{\"a\":{]}", "a string", 6),
+            ("{\"a\":\"\n\"}", "the end of a string", 6),
+            ("{\"a\":\"\\x\"}", "an escape", 7),
+            ("{\"a\":01}", "`,` or `}`", 6),
+            ("{\"a\":nul}", "a value", 5),
+        ] {
+            assert_eq!(members(text, |_, _| {}), Err(Fault::Syntax { expected, at }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_told_as_it_reads_and_a_value_as_it_is_written() {
+        let mut seen = Vec::new();
+        members(" { \"\\u0061\" : [ {\"x\": {} }, [] ] , \"b\":-1.5e+3 } ", |key, value| seen.push((key, value)))
+            .unwrap();
+        assert_eq!(seen, [("a".into(), "[ {\"x\": {} }, [] ]"), ("b".into(), "-1.5e+3")]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_takes_what_another_reader_takes_and_finds_the_same_parts(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\n\\u00e9\"", "\"é\"", "\"", "\\", "1", "-0.5e9", "01", "true", "null", " ",
+                "{\"k\":", "[[", "]]", "\"a long string that fills more than a block of bytes, and \\\"more\\\" of it\"",
+            ]), 0..12)
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(found(&text), expected(&text));
+        }
+    }
+}
