@@ -165,8 +165,9 @@ fn refuse(inbound: &dyn Inbound, error: &ApiError, request_id: &RequestId, recor
     if let Some((provider, model)) = record.asked_last() {
         let headers = response.headers_mut();
         tell_attempts(headers, provider, model, record.attempts());
-        // The official SDKs would repeat what was repeated here already.
-        if error.status() >= 500 || (error.status() == 429 && several) {
+        // The official SDKs would repeat what was repeated here already, or what waiting does not help.
+        let vain = several || error.kind == ErrorKind::QuotaExceeded;
+        if error.status() >= 500 || (error.status() == 429 && vain) {
             headers.insert("x-should-retry", header::HeaderValue::from_static("false"));
         }
     }

@@ -81,6 +81,16 @@ async fn once_everybody_has_failed_the_sdks_are_told_not_to_repeat_it() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_to_wait_for_an_account_that_has_nothing_left() {
+    let (gateway, [a]) = stage(&[]).await;
+    let spent = json!({"error": {"message": "You exceeded your quota", "type": "x", "code": "insufficient_quota"}});
+    a.always(Script::json(429, &spent));
+    let reply = gateway.ask("gpt-4o").await;
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (429, Some("insufficient_quota")));
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+}
+
+#[tokio::test]
 async fn the_only_providers_limit_may_be_waited_for() {
     let (gateway, [a]) = stage(&[]).await;
     a.always(Script::error(429, "Slow").header("Retry-After", "40"));

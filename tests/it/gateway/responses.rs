@@ -109,6 +109,46 @@ async fn a_function_in_a_namespace_is_called_and_answered_over_two_turns() {
 }
 
 #[tokio::test]
+async fn a_free_text_tool_is_a_function_for_models_of_the_chat_protocol_that_know_no_other() {
+    let (gateway, a) = stage(Dialect::OpenAi).await;
+    let piece = |arguments: &str, more: Value| {
+        let mut call = json!({"index": 0, "function": {"arguments": arguments}});
+        for (key, value) in more.as_object().expect("fields are an object") {
+            call[key] = value.clone();
+        }
+        openai_chunk(json!({"tool_calls": [call]}), None)
+    };
+    let named = json!({"id": "c1", "type": "function", "function": {"name": "apply_patch", "arguments": ""}});
+    let frames = [
+        piece("", named),
+        piece(r#"{"input":"*** Beg"#, json!({})),
+        piece(r#"in\nx"}"#, json!({})),
+        openai_chunk(json!({}), Some("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    a.next(Script::sse(&frames)).next(Script::sse(&Dialect::OpenAi.stream(&["Done"])));
+    let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "start: x"});
+    let tools = json!([{"type": "custom", "name": "apply_patch", "description": "Edits.", "format": grammar}]);
+    let asked = |input: Value| json!({"model": "llama-3.3", "tools": tools, "stream": true, "input": input});
+
+    let reply = ask(&gateway, &asked(json!([{"role": "user", "content": "patch"}]))).await;
+    assert_eq!(reply.header("x-orchestrator-approximated"), Some("tools[0].format"));
+    let called = response(&reply)["output"][0].clone();
+    assert_eq!((&called["type"], &called["input"]), (&json!("custom_tool_call"), &json!("*** Begin\nx")));
+    let told = a.last().json()["tools"][0].clone();
+    assert_eq!((&told["type"], &told["function"]["name"]), (&json!("function"), &json!("apply_patch")));
+    assert!(told["function"]["description"].as_str().unwrap().ends_with("start: x"), "{told}");
+
+    let result = json!({"type": "custom_tool_call_output", "call_id": "c1", "output": "ok"});
+    response(&ask(&gateway, &asked(json!([{"role": "user", "content": "patch"}, called, result]))).await);
+    let sent = a.last().json();
+    let call = &sent["messages"][1]["tool_calls"][0];
+    assert_eq!((&call["id"], &call["type"]), (&json!("c1"), &json!("function")));
+    assert_eq!(call["function"]["arguments"], r#"{"input":"*** Begin\nx"}"#);
+    assert_eq!((&sent["messages"][2]["role"], &sent["messages"][2]["content"]), (&json!("tool"), &json!("ok")));
+}
+
+#[tokio::test]
 async fn a_free_text_tool_is_a_function_upstream_and_free_text_again_for_the_client() {
     let dialect = Dialect::Anthropic;
     let (gateway, a) = stage(dialect).await;

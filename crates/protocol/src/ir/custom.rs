@@ -3,10 +3,47 @@
 //! There such a tool is declared as a function with one string argument, `input`. Its calls become free text again
 //! here, since an answer alone does not tell which of its calls were meant that way.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{Block, Delta, Event, Part, Request, Response, Tool, ToolCall};
 use crate::json::Json;
+
+/// The function that stands for a tool of free text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StandIn<'a> {
+    /// Says in words which grammar the text must follow, since nothing holds the model to it.
+    pub description: Option<Cow<'a, str>>,
+    pub parameters: Json,
+}
+
+impl<'a> StandIn<'a> {
+    /// Stands for the tool with this description and form.
+    pub fn of(description: Option<&'a str>, format: Option<&Json>) -> Self {
+        let parameters = Json::object([
+            ("type", Json::from("object")),
+            ("properties", Json::object([(INPUT, Json::object([("type", Json::from("string"))]))])),
+            ("required", Json::Array(vec![Json::from(INPUT)])),
+            ("additionalProperties", Json::from(false)),
+        ]);
+        let grammar = format.and_then(|format| {
+            let definition = format.get("definition").or_else(|| format.at(&["grammar", "definition"]))?.as_str()?;
+            Some(format!("`{INPUT}` must follow this grammar:\n{definition}"))
+        });
+        let description = match (description.filter(|text| !text.is_empty()), grammar) {
+            (Some(known), Some(grammar)) => Some(Cow::Owned(format!("{known}\n\n{grammar}"))),
+            (known, grammar) => known.map(Cow::Borrowed).or(grammar.map(Cow::Owned)),
+        };
+        Self { description, parameters }
+    }
+
+    /// The arguments of a call that gives the tool this text.
+    pub fn arguments(text: &str) -> Json {
+        Json::object([(INPUT, Json::from(text))])
+    }
+}
+
+/// The one argument.
+const INPUT: &str = "input";
 
 /// Gives calls of free-text tools their text back: to one answer, or to the events of one stream.
 #[derive(Clone, Debug)]
@@ -66,7 +103,7 @@ impl CustomCalls {
 /// The one argument; what a model wrote instead of it stays as it is.
 fn text(arguments: &str) -> String {
     let parsed = Json::parse(arguments.as_bytes()).ok();
-    match parsed.as_ref().map(|value| (value.get("input"), value.members())) {
+    match parsed.as_ref().map(|value| (value.get(INPUT), value.members())) {
         Some((Some(Json::String(text)), _)) => text.clone(),
         Some((None, Some([]))) => String::new(),
         _ => arguments.to_owned(),

@@ -12,16 +12,16 @@ mod response;
 mod usage;
 
 pub use carrier::Carrier;
-pub use custom::CustomCalls;
+pub use custom::{CustomCalls, StandIn};
 pub use error::{ApiError, ErrorKind, Malformed, RawError};
 pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
 pub use loss::{Loss, LossKind, Losses};
 pub(crate) use place::Ways;
 pub use place::{Names, Place, Subject};
-pub(crate) use request::NOT_OFFERED;
 pub use request::{
     Cache, Effort, FunctionTool, Hint, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
     Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
 };
+pub(crate) use request::{FOREIGN, NOT_OFFERED};
 pub use response::{Output, Response};
 pub use usage::Usage;

@@ -319,6 +319,9 @@ pub struct FunctionTool {
     pub place: Place,
 }
 
+/// Why something is refused that a user or a tool said in a form which the canonical one has no place for.
+pub(crate) const FOREIGN: &str = "only a provider of the same protocol as the client's understands this type";
+
 /// Why a choice is refused that names a tool which there is not, be it that it was refused itself.
 pub(crate) const NOT_OFFERED: &str = "`tool_choice` asks for a tool that `tools` does not define";
 

@@ -64,6 +64,11 @@ pub struct ModelRules {
     /// In OpenAI's chat protocol: whether the fields of a [`Hint`](crate::ir::Hint) are taken, which a server that is merely
     /// compatible may refuse.
     pub takes_hints: bool,
+    /// In OpenAI's chat protocol: whether tools of free text are taken; else a function with one argument stands for each.
+    pub custom_tools: bool,
+    /// In OpenAI's chat protocol: whether a message with a field that the server does not know is refused, as by OpenAI and
+    /// Mistral, so that it is not shown what clients keep there for other models.
+    pub strict_messages: bool,
     /// In OpenAI's protocols: the model is served by the Responses protocol only.
     pub responses_only: bool,
     /// In OpenAI's chat protocol: fields that are refused by name, and so left out and reported.
@@ -98,6 +103,8 @@ impl Default for ModelRules {
             tool_call_ids: ToolCallIds::Any,
             thought_signatures: false,
             takes_hints: false,
+            custom_tools: false,
+            strict_messages: false,
             responses_only: false,
             refused_fields: Vec::new(),
         }

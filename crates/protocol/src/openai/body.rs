@@ -2,7 +2,10 @@
 
 use super::ids;
 use crate::{
-    ir::{Effort, FunctionTool, Hint, Loss, Losses, NOT_OFFERED, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
+    ir::{
+        Effort, FunctionTool, Hint, Loss, Losses, NOT_OFFERED, Place, Request, ResponseFormat, Tool, ToolChoice,
+        Unmapped,
+    },
     json::Json,
     models::{ForcedToolChoice, ModelRules, Sampling},
     openai::content,
@@ -143,7 +146,7 @@ impl<'a> Body<'a> {
     pub fn tools(
         &mut self,
         request: &Request,
-        write: impl Fn(&Tool) -> Result<Json, &'static str>,
+        write: impl Fn(&Tool, &Place, &mut Losses) -> Result<Json, &'static str>,
         named: impl Fn(&str, &'static str) -> Json,
     ) {
         let choice = request.tool_choice.as_ref();
@@ -158,7 +161,7 @@ impl<'a> Body<'a> {
             match offered {
                 Tool::Function(function) if !allowed(&function.name) => {}
                 Tool::Custom { name, .. } if !allowed(name) => {}
-                offered => match write(offered) {
+                offered => match write(offered, &place, self.losses) {
                     Ok(tool) => {
                         if let Tool::Function(FunctionTool { cache: Some(hint), .. }) = offered {
                             self.losses.dropped(&hint.place);

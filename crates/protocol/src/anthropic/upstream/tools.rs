@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ProtocolId, ir,
-    ir::{FunctionTool, Losses, Place},
+    ir::{FunctionTool, Losses, Place, StandIn},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
 };
@@ -145,25 +145,11 @@ fn function<'a>(
 
 /// A tool that takes free text takes it as its one argument here.
 fn free_text<'a>(name: &'a str, description: Option<&'a str>, format: Option<&Json>) -> Function<'a> {
-    let text = Json::object([("type", Json::from("string"))]);
-    let input_schema = Json::object([
-        ("type", Json::from("object")),
-        ("properties", Json::object([("input", text)])),
-        ("required", Json::Array(vec![Json::from("input")])),
-        ("additionalProperties", Json::from(false)),
-    ]);
-    let grammar = format.and_then(|format| {
-        let definition = format.get("definition").or_else(|| format.at(&["grammar", "definition"]))?.as_str()?;
-        Some(format!("`input` must follow this grammar:\n{definition}"))
-    });
-    let description = match (description, grammar) {
-        (Some(known), Some(grammar)) => Some(Cow::Owned(format!("{known}\n\n{grammar}"))),
-        (known, grammar) => known.map(Cow::Borrowed).or(grammar.map(Cow::Owned)),
-    };
+    let StandIn { description, parameters } = StandIn::of(description, format);
     Function {
         name: Cow::Borrowed(name),
         description,
-        input_schema: Cow::Owned(input_schema),
+        input_schema: Cow::Owned(parameters),
         strict: false,
         cache_control: None,
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ProtocolId, ir,
-    ir::{Losses, Message, Part, Place, ToolCall, ToolResult},
+    ir::{FOREIGN, Losses, Message, Part, Place, ToolCall, ToolResult},
     json::Json,
     models::ModelRules,
 };
@@ -182,6 +182,7 @@ impl<'a> Scribe<'a, '_> {
                 }
                 Part::Reasoning(reasoning) => draft.rest.extend(thinking(reasoning, self.dialect)),
                 Part::Media(_) | Part::ToolResult(_) => self.losses.dropped(part.place()),
+                Part::Opaque { place, .. } if !self.understands(part) => self.losses.dropped(place),
                 _ => draft.rest.extend(self.content(part)),
             }
         }
@@ -201,7 +202,11 @@ impl<'a> Scribe<'a, '_> {
                 }
             },
             Part::Opaque { raw, .. } if self.understands(part) => Some(Block::Raw(raw)),
-            Part::Opaque { .. } | Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
+            Part::Opaque { place, .. } => {
+                self.losses.refused(place, FOREIGN);
+                None
+            }
+            Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
                 self.losses.dropped(part.place());
                 None
             }

@@ -20,7 +20,7 @@ use crate::{
         part::{FunctionCall, FunctionResponse, Part, Payload, object, wrapped},
         signature::UNSIGNED,
     },
-    ir::{self, Cache, Losses, Message, Place, Request, Role, Signature, ToolCall, ToolResult},
+    ir::{self, Cache, FOREIGN, Losses, Message, Place, Request, Role, Signature, ToolCall, ToolResult},
     models::ModelRules,
 };
 
@@ -119,6 +119,11 @@ impl<'a> Writer<'a, '_> {
                 let data = Payload::Text(Cow::Borrowed(&reasoning.text));
                 Some(Part { data, thought: true, thought_signature: Some(thought_signature.into()) })
             }
+            // The model has seen what it did elsewhere in its words at least.
+            ir::Part::Opaque { origin, place, .. } if *origin != ProtocolId::Gemini => {
+                self.losses.dropped(place);
+                None
+            }
             other => self.plain(other),
         }
     }
@@ -141,7 +146,7 @@ impl<'a> Writer<'a, '_> {
                 Some(Payload::Raw(raw).into())
             }
             ir::Part::Opaque { place, .. } => {
-                self.losses.dropped(place);
+                self.losses.refused(place, FOREIGN);
                 None
             }
             ir::Part::Reasoning(_) | ir::Part::ToolCall(_) | ir::Part::ToolResult(_) => None,
@@ -182,6 +187,7 @@ impl<'a> Writer<'a, '_> {
                 // There is no role for it, and moving it to the front would change what it refers to.
                 (ir::Part::Text(text), Role::System) if !text.text.is_empty() => {
                     self.cached(text.cache.as_ref());
+                    self.losses.approximated(&message.place);
                     self.said.push(Part::text(format!("<system>\n{}\n</system>", text.text)));
                 }
                 (other, _) => {
@@ -228,6 +234,7 @@ impl<'a> Writer<'a, '_> {
                 ir::Part::Text(piece) if text.is_empty() => text = Cow::Borrowed(&piece.text),
                 ir::Part::Text(piece) => text.to_mut().extend(["\n", &piece.text]),
                 ir::Part::Media(medium) => media.extend(media::part(medium, self.losses)),
+                ir::Part::Opaque { place, .. } => self.losses.refused(place, FOREIGN),
                 other => self.losses.dropped(other.place()),
             }
         }

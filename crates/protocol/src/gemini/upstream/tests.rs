@@ -86,13 +86,42 @@ fn system_text_stands_apart_and_in_the_middle_it_is_tagged() {
         system: vec![Part::text("be brief"), Part::text("")],
         ..request(vec![user("hi"), message(Role::System, [Part::text("now German")])])
     };
+    let (body, losses) = encode(NEW, &request);
     assert_eq!(
-        encoded(NEW, &request).to_string(),
+        body.to_string(),
         concat!(
             r#"{"systemInstruction":{"parts":[{"text":"be brief"}]},"contents":[{"role":"user","parts":"#,
             r#"[{"text":"hi"},{"text":"<system>\nnow German\n</system>"}]}]}"#
         )
     );
+    assert!(losses.iter().all(|loss| loss.kind == LossKind::Approximated) && losses.iter().count() == 1);
+}
+
+#[test]
+fn the_grammar_of_free_text_is_told_in_words() {
+    let patch = Tool::Custom {
+        name: "patch".into(),
+        namespace: None,
+        description: None,
+        format: Json::parse(br#"{"type":"grammar","syntax":"lark","definition":"start: x"}"#).ok(),
+        place: Place::default(),
+    };
+    let (body, losses) = encode(NEW, &Request { tools: vec![patch], ..request(vec![user("hi")]) });
+    let tool =
+        &body.get("tools").and_then(Json::items).unwrap()[0].get("functionDeclarations").unwrap().items().unwrap()[0];
+    assert_eq!(tool.get("description").and_then(Json::as_str), Some("`input` must follow this grammar:\nstart: x"));
+    assert_eq!(losses.paths(), "tools[0].format");
+}
+
+#[test]
+fn what_only_another_protocol_understands_is_left_out_of_the_models_turns_and_missed_in_the_users() {
+    let block =
+        || Part::Opaque { origin: ProtocolId::Anthropic, raw: Json::from("x"), place: "messages[0].content[0]".into() };
+    let theirs = request(vec![user("hi"), message(Role::Assistant, [block(), Part::text("a")]), user("go on")]);
+    let (_, losses) = encode(NEW, &theirs);
+    assert_eq!((losses.paths().as_str(), losses.refusals().count()), ("messages[0].content[0]", 0));
+    let (_, losses) = encode(NEW, &request(vec![message(Role::User, [block()])]));
+    assert_eq!(losses.impossible().count(), 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ProtocolId,
-    ir::{self, FunctionTool, Losses, Place, Request, ToolChoice},
+    ir::{self, FunctionTool, Losses, Place, Request, StandIn, ToolChoice},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
 };
@@ -29,11 +29,11 @@ pub fn tools<'a>(
         match tool {
             ir::Tool::Function(function) => functions.extend(declaration(function, &place, losses)),
             ir::Tool::Custom { name, description, format, .. } => {
-                match format {
-                    Some(_) => losses.approximated((&*place, "format")),
-                    None => losses.approximated(&*place),
+                if format.is_some() {
+                    losses.approximated((&*place, "format"));
                 }
-                functions.extend(free_text(name, description.as_deref(), &place, losses));
+                let stand_in = StandIn::of(description.as_deref(), format.as_ref());
+                functions.extend(free_text(name, stand_in, &place, losses));
             }
             ir::Tool::Hosted { origin: ProtocolId::Gemini, raw, .. } => tools.push(Tool::Raw(raw)),
             ir::Tool::Hosted { web_search: true, .. } => {
@@ -81,21 +81,11 @@ fn declaration<'a>(function: &'a FunctionTool, place: &Place, losses: &mut Losse
 }
 
 /// A tool of free text, as a function with one argument.
-fn free_text<'a>(
-    tool: &'a str,
-    description: Option<&'a str>,
-    place: &Place,
-    losses: &mut Losses,
-) -> Option<Declaration<'a>> {
-    let schema = Json::object([
-        ("type", Json::from("object")),
-        ("properties", Json::object([("input", Json::object([("type", Json::from("string"))]))])),
-        ("required", Json::Array(vec![Json::from("input")])),
-    ]);
+fn free_text<'a>(tool: &'a str, stand_in: StandIn<'a>, place: &Place, losses: &mut Losses) -> Option<Declaration<'a>> {
     Some(Declaration {
         name: name(tool, place, losses)?,
-        description: description.filter(|text| !text.is_empty()).map(Cow::Borrowed),
-        parameters_json_schema: Some(Cow::Owned(schema)),
+        description: stand_in.description,
+        parameters_json_schema: Some(Cow::Owned(stand_in.parameters)),
     })
 }
 

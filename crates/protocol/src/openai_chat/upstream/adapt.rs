@@ -11,13 +11,19 @@ use crate::{
 /// Where a chat client keeps what a model thought.
 const THINKING: &str = "thinking_blocks";
 
+/// Gemini's signatures, in a message or one of its calls.
+const EXTRA: &str = "extra_content";
+
+/// What answers of other protocols' models gave a client to keep in a message, for those models.
+const KEPT: [&str; 3] = ["reasoning_content", THINKING, EXTRA];
+
 /// The target's model name; the usage of a stream, which must be metered; the name of the output limit, where the model
 /// takes one of the two only; and fields that are refused by name, which go.
 pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
     let mut edits = vec![Edit::set("model", Json::from(target.model).to_string())];
     let refused = target.rules.refused_fields.iter().filter(|field| members.contains(field));
     edits.extend(refused.map(|field| Edit::Remove(field.clone().into())));
-    edits.extend(without_carriers(members));
+    edits.extend(if target.rules.strict_messages { without_kept(members) } else { without_carriers(members) });
     // Who refuses to be asked for the usage sends it unasked.
     if members.get("stream") == Some("true") && !target.rules.refuses("stream_options") {
         edits.extend(ask_for_usage(members));
@@ -47,6 +53,23 @@ fn without_carriers(members: &Members<'_>) -> Option<Edit> {
         changed |= after < before;
         if after > 0 || before == 0 {
             message.set(THINKING, blocks);
+        }
+    }
+    changed.then(|| Edit::set("messages", messages.to_string()))
+}
+
+/// Takes away all that is kept for other protocols' models.
+fn without_kept(members: &Members<'_>) -> Option<Edit> {
+    let text = members.get("messages").filter(|text| KEPT.iter().any(|field| text.contains(field)))?;
+    let mut messages = Json::parse(text.as_bytes()).ok()?;
+    let Json::Array(list) = &mut messages else { return None };
+    let mut changed = false;
+    for message in list {
+        for field in KEPT {
+            changed |= message.remove(field).is_some();
+        }
+        if let Some(Json::Array(calls)) = message.get_mut("tool_calls") {
+            changed |= calls.iter_mut().filter_map(|call| call.remove(EXTRA)).count() > 0;
         }
     }
     changed.then(|| Edit::set("messages", messages.to_string()))
@@ -103,6 +126,29 @@ mod tests {
         assert_eq!(sent(theirs), body(""));
         assert_eq!(sent(&format!("{theirs},{own}")), body(&format!(r#","thinking_blocks":[{own}]"#)));
         assert_eq!(sent(own), body(&format!(r#","thinking_blocks":[{own}]"#)));
+    }
+
+    #[test]
+    fn a_server_that_refuses_unknown_fields_of_messages_is_shown_nothing_kept_for_other_models() {
+        let strict = |body: &str| {
+            let rules = ModelRules { strict_messages: true, ..ModelRules::default() };
+            let members = Members::read(body.as_bytes()).unwrap();
+            let edits = adapt_request(&members, Target { model: "up", rules: &rules });
+            String::from_utf8(members.edit(&edits)).unwrap()
+        };
+        assert_eq!(
+            strict(concat!(
+                r#"{"model":"a","messages":[{"role":"assistant","content":"a","reasoning_content":"hm","extra_content":{},"#,
+                r#""thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"sig"}],"#,
+                r#""tool_calls":[{"id":"x","extra_content":{"google":{}}}]},{"role":"user","content":"n","name":"u"}]}"#
+            )),
+            concat!(
+                r#"{"model":"up","messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"x"}]},"#,
+                r#"{"role":"user","content":"n","name":"u"}]}"#
+            )
+        );
+        let said = r#"{"model":"a","messages":[ {"role":"user","content":"what is extra_content?"} ]}"#;
+        assert_eq!(strict(said), said.replace("\"a\"", "\"up\""));
     }
 
     #[test]

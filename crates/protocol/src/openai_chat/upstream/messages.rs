@@ -3,8 +3,8 @@
 use crate::{
     ProtocolId,
     ir::{
-        Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning, Request, ResponseFormat, Role,
-        Signature, ToolCall, ToolResult,
+        FOREIGN, Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning, Request, ResponseFormat, Role,
+        Signature, StandIn, ToolCall, ToolResult,
     },
     json::Json,
     models::{ModelRules, ToolCallIds},
@@ -125,7 +125,7 @@ impl<'a> Writer<'a> {
             Part::Media(media) => self.media(media),
             Part::Refusal(text) => Some(text_part(text)),
             Part::Opaque { place, .. } => {
-                self.losses.dropped(place);
+                self.losses.refused(place, FOREIGN);
                 None
             }
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => None,
@@ -217,9 +217,13 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&mut self, call: &ToolCall) -> Json {
-        let arguments = if call.arguments.is_empty() && !call.custom { "{}" } else { &call.arguments };
-        let (kind, key) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
-        let inner = Json::object([("name", Json::from(call.name.as_str())), (key, Json::from(arguments))]);
+        let (kind, key, said) = match call.custom {
+            true if self.rules.custom_tools => ("custom", "input", Json::from(call.arguments.as_str())),
+            true => ("function", "arguments", Json::from(StandIn::arguments(&call.arguments).to_string())),
+            false if call.arguments.is_empty() => ("function", "arguments", Json::from("{}")),
+            false => ("function", "arguments", Json::from(call.arguments.as_str())),
+        };
+        let inner = Json::object([("name", Json::from(call.name.as_str())), (key, said)]);
         let mut members = vec![("id", Json::from(self.id(&call.id))), ("type", Json::from(kind)), (kind, inner)];
         members.extend(self.google(call.signature.as_ref()).map(|extra| ("extra_content", extra)));
         Json::object(members)

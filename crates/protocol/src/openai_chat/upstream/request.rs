@@ -3,9 +3,9 @@
 use super::messages::Writer;
 use crate::{
     ProtocolId, Target,
-    ir::{Hint, Losses, Request, Tool},
+    ir::{Hint, Losses, Place, Request, StandIn, Tool},
     json::Json,
-    models::OutputLimit,
+    models::{ModelRules, OutputLimit},
     openai::body::{Body, ELSEWHERE, Format, nested_format, parameters},
 };
 
@@ -23,7 +23,12 @@ pub fn encode_request(request: &Request, target: Target<'_>, losses: &mut Losses
     };
     let messages = Writer::new(target.rules, body.losses).write(request, instruction);
     body.put("messages", messages);
-    body.tools(request, tool, named);
+    let rules = target.rules;
+    body.tools(
+        request,
+        |offered, place, losses| tool(offered, place, rules, losses),
+        |name, kind| named(name, if rules.custom_tools { kind } else { "function" }),
+    );
     let effort = body.effort(request);
     body.put_some("reasoning_effort", effort.map(|effort| Json::from(effort.as_str())));
     let reasons = body.reasons(effort);
@@ -96,19 +101,29 @@ fn response_format(format: &Format<'_>) -> Json {
     }
 }
 
-fn tool(tool: &Tool) -> Result<Json, &'static str> {
-    let describe = |text: &Option<String>| text.as_deref().map(|text| ("description", Json::from(text)));
+fn tool(tool: &Tool, place: &Place, rules: &ModelRules, losses: &mut Losses) -> Result<Json, &'static str> {
+    let describe = |text: Option<&str>| text.map(|text| ("description", Json::from(text)));
     let (kind, inner) = match tool {
         Tool::Function(function) => {
             let mut inner = vec![("name", Json::from(function.name.as_str()))];
-            inner.extend(describe(&function.description));
+            inner.extend(describe(function.description.as_deref()));
             inner.push(("parameters", parameters(function.parameters.as_ref())));
             inner.extend(function.strict.map(|strict| ("strict", Json::Bool(strict))));
             ("function", inner)
         }
+        Tool::Custom { name, description, format, .. } if !rules.custom_tools => {
+            if format.is_some() {
+                losses.approximated((place, "format"));
+            }
+            let StandIn { description, parameters } = StandIn::of(description.as_deref(), format.as_ref());
+            let mut inner = vec![("name", Json::from(name.as_str()))];
+            inner.extend(describe(description.as_deref()));
+            inner.push(("parameters", parameters));
+            ("function", inner)
+        }
         Tool::Custom { name, description, format, .. } => {
             let mut inner = vec![("name", Json::from(name.as_str()))];
-            inner.extend(describe(description));
+            inner.extend(describe(description.as_deref()));
             inner.extend(format.as_ref().map(|format| ("format", nested_format(format))));
             ("custom", inner)
         }

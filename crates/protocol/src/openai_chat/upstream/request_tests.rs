@@ -391,5 +391,59 @@ fn what_both_of_openais_protocols_know_is_handed_on_to_models_that_take_it() {
     assert_eq!(losses.paths(), "their.top_logprobs");
     let (body, losses) = encode(&request, "mistral-large");
     assert!(body.get("verbosity").is_none() && body.get("prompt_cache_key").is_none());
-    assert_eq!(losses.paths(), "their.verbosity,their.prompt_cache_key,their.top_logprobs");
+    assert_eq!(losses.paths(), "tools[0].format,their.verbosity,their.prompt_cache_key,their.top_logprobs");
+}
+
+#[test]
+fn what_a_user_or_a_tool_says_in_a_form_of_another_protocol_is_not_left_out() {
+    let block =
+        || Part::Opaque { origin: ProtocolId::Anthropic, raw: Json::from("x"), place: "messages[0].content[0]".into() };
+    let impossible = |parts: Vec<Part>| {
+        let (_, losses) = encode(&Request { messages: vec![user(parts)], ..Request::default() }, "gpt-5");
+        losses.impossible().count()
+    };
+    assert_eq!(impossible(vec![Part::text("a"), block()]), 1);
+    assert_eq!(impossible(vec![result(vec![block()], false)]), 1);
+    let (_, losses) = encode(&Request { messages: vec![assistant(vec![block()])], ..Request::default() }, "gpt-5");
+    assert_eq!((losses.iter().count(), losses.refusals().count()), (1, 0));
+}
+
+#[test]
+fn a_tool_of_free_text_is_a_function_for_models_that_take_only_those() {
+    let patch = Tool::Custom {
+        name: "patch".into(),
+        namespace: None,
+        description: Some("Edits files.".into()),
+        format: Json::parse(br#"{"type":"grammar","syntax":"lark","definition":"start: x"}"#).ok(),
+        place: Place::default(),
+    };
+    let called = ToolCall {
+        id: "a".into(),
+        name: "patch".into(),
+        arguments: "*** \"x\"".into(),
+        custom: true,
+        ..ToolCall::default()
+    };
+    let request = Request {
+        tools: vec![patch],
+        tool_choice: Some(ToolChoice::Named("patch".into())),
+        messages: vec![assistant(vec![Part::ToolCall(called)]), user(vec![result(vec![Part::text("ok")], false)])],
+        ..Request::default()
+    };
+    let (body, losses) = encode(&request, "deepseek-chat");
+    assert_eq!(
+        body.get("tools").unwrap().to_string(),
+        concat!(
+            r#"[{"type":"function","function":{"name":"patch","description":"Edits files.\n\n`input` must follow this grammar:\nstart: x","#,
+            r#""parameters":{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}}}]"#
+        )
+    );
+    assert_eq!(body.get("tool_choice").unwrap().to_string(), r#"{"type":"function","function":{"name":"patch"}}"#);
+    let calls = body.at(&["messages"]).and_then(Json::items).unwrap()[0].get("tool_calls").unwrap();
+    assert_eq!(
+        calls.to_string(),
+        r#"[{"id":"a","type":"function","function":{"name":"patch","arguments":"{\"input\":\"*** \\\"x\\\"\"}"}}]"#
+    );
+    assert_eq!(losses.paths(), "tools[0].format");
+    assert!(losses.refusals().next().is_none());
 }

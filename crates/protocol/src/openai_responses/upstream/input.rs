@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use crate::{
     ProtocolId,
     ir::{
-        Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, ToolCall,
-        ToolResult,
+        FOREIGN, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role,
+        ToolCall, ToolResult,
     },
     json::Json,
     openai::{
@@ -132,7 +132,7 @@ impl Writer<'_> {
                     Err(why) => self.losses.refused(&media.place, why),
                 },
                 Part::Opaque { origin: ProtocolId::OpenAiResponses, .. } => {}
-                Part::Opaque { place, .. } => self.losses.dropped(place),
+                Part::Opaque { place, .. } => self.losses.refused(place, FOREIGN),
                 Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
             }
         }

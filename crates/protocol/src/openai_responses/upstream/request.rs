@@ -19,7 +19,7 @@ pub fn encode_request(request: &Request, target: Target<'_>, losses: &mut Losses
     let conversation = input::write(request, format.as_ref(), body.losses);
     body.put_some("instructions", conversation.instructions.map(Json::from));
     body.put("input", conversation.items);
-    body.tools(request, tools::write, tools::named);
+    body.tools(request, |tool, _, _| tools::write(tool), tools::named);
     let effort = body.effort(request);
     let reasons = body.reasons(effort);
     body.put_some("reasoning", reasoning(request, effort, reasons));
