@@ -207,7 +207,7 @@ async fn shares_are_those_of_hours_models_and_keys(store: Store) {
         row("req_refused", 6 * HOUR),
         of("small", Some(7), "app", 4 * HOUR, 99),
     ];
-    store.insert_logs(&rows).await.unwrap();
+    insert(&store, &rows).await;
     let shares = async |grouping| store.breakdown(5 * HOUR, grouping).await.unwrap();
     let hours = shares(Grouping::Hour).await;
     let told: Vec<_> = hours.iter().map(|share| (share.id, share.tally.requests, share.tally.total_tokens)).collect();

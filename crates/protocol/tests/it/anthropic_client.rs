@@ -77,11 +77,17 @@ fn said(response: &Response) -> Value {
     let calls: Vec<Value> = parts
         .iter()
         .filter_map(|part| match part {
-            Part::ToolCall(call) => Some(json!([call.id, call.name, arguments(&call.arguments)])),
+            Part::ToolCall(call) => Some(json!([id(&call.id), call.name, arguments(&call.arguments)])),
             _ => None,
         })
         .collect();
     json!({"words": words, "thoughts": reasoning(response), "calls": calls})
+}
+
+/// An id as clients of this protocol see it: those outside its alphabet come wrapped.
+fn id(id: &str) -> &str {
+    let plain = id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'));
+    if plain && !id.starts_with("LLMO") { id } else { "wrapped" }
 }
 
 /// Arguments as values; text that is none has become the one member of an object, where the answer came whole.
