@@ -1,16 +1,24 @@
 //! The running gateway: what all requests share, and how it is built from the configuration.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use llm_protocol::models::Models;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     catalog::{self, Catalog},
-    clock,
+    clock, cluster,
     config::Config,
     doctor::Doctor,
     gateway::{
@@ -22,8 +30,12 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     pricing::Prices,
+    retention,
     secret::{self, KeyHash, MasterKey},
-    store::{ApiKey, Fingerprint, Noun, Provider, Store, StoreError},
+    shared::{self, Shared},
+    standby::Standby,
+    store::{ApiKey, Node, Noun, Provider, Snapshot, Store, StoreError},
+    traces::Traces,
     upstream::{Client, ClientConfig},
 };
 
@@ -38,7 +50,11 @@ pub struct App {
     pub health: Health,
     pub journal: Journal,
     pub limits: Limits,
+    /// What other gateways share with this one, where a Redis server is configured.
+    pub shared: Option<Arc<Shared>>,
     pub metrics: Metrics,
+    /// Tells a collector of requests, where one is configured.
+    pub traces: Traces,
     /// What models cost.
     pub prices: Prices,
     /// What models take and refuse.
@@ -49,6 +65,8 @@ pub struct App {
     pub whereabouts: Whereabouts,
     /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
     pub conversations: Conversations,
+    /// What other gateways on the same database know of this one; its epoch and when it was seen are the start's.
+    pub node: Node,
     /// Cancelled when the gateway is to stop.
     pub stopping: CancellationToken,
     /// Cancelled when the grace period is over: what still runs tells its client so, and ends.
@@ -56,8 +74,22 @@ pub struct App {
     /// Everything that runs beside the requests.
     pub tasks: TaskTracker,
     catalog: ArcSwap<Catalog>,
-    /// What the store's configuration was when it was last read. Held while it is read.
-    reloading: tokio::sync::Mutex<Option<Fingerprint>>,
+    /// The epoch of the configuration in the catalog.
+    epoch: AtomicI64,
+    /// Held while the store's configuration is read.
+    reloading: tokio::sync::Mutex<()>,
+    /// Whether the store has been brought up to date: not where the gateway had to start without it.
+    prepared: AtomicBool,
+    /// Why the store cannot be asked, as long as it cannot.
+    trouble: ArcSwapOption<StoreTrouble>,
+}
+
+/// Why the configuration may be out of date.
+#[derive(Debug, PartialEq, Eq)]
+struct StoreTrouble {
+    message: String,
+    /// Whether it may end by itself.
+    passing: bool,
 }
 
 /// What a first start made and nobody can be told again.
@@ -67,21 +99,30 @@ pub struct FirstStart {
     pub api_key: Option<SecretString>,
 }
 
-/// How often the store is asked whether somebody else has changed something.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a stopping node takes to tell the others.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long the last spans may take to be delivered.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Settings that the store keeps.
 const ADMIN_KEY_SETTING: &str = "admin_key_hash";
 const INITIALIZED_SETTING: &str = "initialized_at";
 
 impl App {
-    /// Opens the store, brings its schema up to date, and reads everything into memory.
-    pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, FirstStart)> {
+    /// Opens the store, brings its schema up to date, and reads everything into memory. Where the store is a server that is
+    /// away, it begins with what it last read from there, if that was kept. `address` is where it will listen.
+    pub async fn start(config: Config, address: SocketAddr) -> anyhow::Result<(Arc<Self>, FirstStart)> {
         let store = Store::open(&config.database.url)?;
-        store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
         let master_key = MasterKey::load(config.auth.master_key.as_ref(), &config.auth.master_key_file)?;
-        check_master_key(&store, &master_key).await?;
-        let (admin_key, first) = first_start(&config, &store, &master_key).await?;
+        let (admin_key, first, standby) = match prepare(&config, &store, &master_key).await {
+            Ok((admin_key, first)) => (admin_key, first, None),
+            Err(error) => {
+                let standby = stand_by(&config, &store, error)?;
+                let configured = config.auth.admin_key.as_ref().map(|key| KeyHash::of(key.expose_secret()));
+                (configured.unwrap_or(standby.admin_key), FirstStart::default(), Some(standby.snapshot))
+            }
+        };
         let policy = Policy {
             max_errors: config.health.max_errors,
             ejection_base: config.health.ejection_base,
@@ -95,32 +136,51 @@ impl App {
                 flush_interval: config.journal.flush_interval,
             },
         );
+        let upstream = Client::new(&ClientConfig {
+            connect_timeout: config.routing.connect_timeout,
+            extra_roots: extra_roots()?,
+        })?;
+        let (shared, sharing) = Shared::start(&config.redis).await?.unzip();
         let app = Arc::new(Self {
             admin_key,
             health: Health::new(policy),
             journal,
-            limits: Limits::default(),
-            metrics: Metrics::default(),
+            limits: Limits::new(shared.clone()),
+            shared,
+            metrics: Metrics::new(&config.metrics),
             prices: Prices::load(config.pricing.file.as_deref())?,
             models: models(&config)?,
-            upstream: Client::new(&ClientConfig {
-                connect_timeout: config.routing.connect_timeout,
-                extra_roots: extra_roots()?,
-            })?,
+            traces: Traces::start(&config.telemetry, &upstream)?,
+            upstream,
             whereabouts: Whereabouts::default(),
             conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
             last_call: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            node: cluster::this_node(address),
             catalog: ArcSwap::default(),
+            epoch: AtomicI64::default(),
             reloading: tokio::sync::Mutex::default(),
+            prepared: AtomicBool::new(standby.is_none()),
+            trouble: ArcSwapOption::default(),
             config,
             store,
             master_key,
         });
-        app.reload().await?;
+        match standby {
+            None => app.reload().await?,
+            Some(snapshot) => {
+                let message = "it was away at the start".to_owned();
+                app.trouble.store(Some(Arc::new(StoreTrouble { message, passing: true })));
+                app.put_in_force(snapshot);
+            }
+        }
         probe::spawn(&app);
-        app.watch_store();
+        if let (Some(shared), Some(sharing)) = (&app.shared, sharing) {
+            shared::spawn(&app, shared, sharing);
+        }
+        cluster::spawn(&app);
+        retention::spawn(&app);
         responses::sweep(&app);
         Ok((app, first))
     }
@@ -140,47 +200,112 @@ impl App {
         self.catalog.load_full()
     }
 
+    /// The epoch of the configuration that is in force.
+    pub fn epoch(&self) -> i64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store cannot be asked just now, so that what is not in memory may exist all the same.
+    pub fn is_cut_off(&self) -> bool {
+        self.trouble.load().is_some()
+    }
+
     /// Reads the configuration from the store and puts it in force, whole.
     ///
     /// One at a time: of two changes the later one's snapshot must not be replaced by the earlier one's.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        let mut seen = self.reloading.lock().await;
-        // Read first: a change in between is then seen twice rather than missed.
-        let fingerprint = self.store.fingerprint().await?;
+        let _turn = self.reloading.lock().await;
         let snapshot = self.store.snapshot().await?;
+        if self.store.is_remote() {
+            self.keep(snapshot.clone()).await;
+        }
+        self.put_in_force(snapshot);
+        Ok(())
+    }
+
+    fn put_in_force(&self, snapshot: Snapshot) {
+        let epoch = snapshot.epoch;
         let existing: HashSet<i64> = snapshot.providers.iter().map(|provider| provider.id).collect();
         let catalog = catalog::build(snapshot, &self.config.auth.api_keys, &self.master_key, &self.health);
         catalog.prune(&self.health, &existing);
         self.catalog.store(Arc::new(catalog));
-        *seen = Some(fingerprint);
-        Ok(())
+        self.epoch.store(epoch, Ordering::Relaxed);
     }
 
-    /// Puts in force what others change in the store: the command line, or another gateway on the same database.
-    fn watch_store(self: &Arc<Self>) {
-        let (watched, stopping) = (Arc::downgrade(self), self.stopping.clone());
-        self.tasks.spawn(async move {
-            while stopping.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
-                let Some(app) = watched.upgrade() else { return };
-                let Ok(fingerprint) = app.store.fingerprint().await else { continue };
-                if *app.reloading.lock().await != Some(fingerprint)
-                    && let Err(error) = app.reload().await
-                {
-                    tracing::warn!("A change in the database is not in force yet: {error}");
-                }
-            }
+    /// Keeps a configuration for a start without the store.
+    async fn keep(&self, snapshot: Snapshot) {
+        let standby = Standby { database: self.store.describe(), admin_key: self.admin_key, snapshot };
+        let file = self.config.database.snapshot_file.clone();
+        let writing = tokio::task::spawn_blocking(move || standby.write(&file)).await;
+        if let Ok(Err(error)) = writing {
+            let file = self.config.database.snapshot_file.display();
+            tracing::warn!("{file} cannot be written ({error}): no start without the database will be possible");
+        }
+    }
+
+    /// Puts in force what others have changed in the store: the command line, or another gateway on the same database.
+    pub(crate) async fn catch_up(&self) {
+        let trouble = self.try_to_catch_up().await.err().map(|error| StoreTrouble {
+            message: format!("{error:#}"),
+            passing: error.downcast_ref().is_some_and(StoreError::is_passing),
         });
+        let before = self.trouble.swap(trouble.map(Arc::new));
+        match (before.as_deref(), self.trouble.load().as_deref()) {
+            (None, Some(now)) => {
+                tracing::warn!("Going on with the configuration in memory: {}", now.message);
+            }
+            (Some(before), Some(now)) if before != now && !now.passing => tracing::error!("{}", now.message),
+            (Some(_), None) => tracing::info!("The database can be used again; its configuration is in force"),
+            _ => {}
+        }
+    }
+
+    async fn try_to_catch_up(&self) -> anyhow::Result<()> {
+        if !self.prepared.load(Ordering::Relaxed) {
+            prepare(&self.config, &self.store, &self.master_key).await?;
+            self.reload().await?;
+            self.prepared.store(true, Ordering::Relaxed);
+        } else if self.store.epoch().await? != self.epoch() {
+            self.reload().await?;
+        }
+        Ok(())
     }
 
     /// Ends what runs beside the requests, and writes the last log rows. To be called when no request runs any more.
     pub async fn stop(&self, deadline: Duration) {
         self.stopping.cancel();
+        self.last_call.cancel();
         self.tasks.close();
         if tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await.is_err() {
             tracing::debug!("Background work was left unfinished");
         }
-        self.journal.close(deadline).await;
+        tokio::join!(self.journal.close(deadline), self.traces.stop(LAST_SPANS));
+        // Where the database is away, the others find out by themselves.
+        let _ = tokio::time::timeout(FAREWELL, self.store.delete_node(&self.node.id)).await;
         self.store.close().await;
+    }
+}
+
+/// Makes the store ready for use, and says what opens the admin API and what a first start made.
+async fn prepare(config: &Config, store: &Store, master_key: &MasterKey) -> anyhow::Result<(KeyHash, FirstStart)> {
+    store.migrate().await.with_context(|| format!("cannot prepare the database {}", store.describe()))?;
+    check_master_key(store, master_key).await?;
+    first_start(config, store, master_key).await
+}
+
+/// What to begin with although the store could not be made ready because of `error`; the error itself where it will not
+/// pass or nothing was kept.
+fn stand_by(config: &Config, store: &Store, error: anyhow::Error) -> anyhow::Result<Standby> {
+    if !store.is_remote() || !error.downcast_ref().is_some_and(StoreError::is_passing) {
+        return Err(error);
+    }
+    match Standby::read(&config.database.snapshot_file, &store.describe()) {
+        Ok(standby) => {
+            let file = config.database.snapshot_file.display();
+            tracing::warn!("Starting with the configuration in {file}, since the database is away: {error:#}");
+            Ok(standby)
+        }
+        Err(unusable) => Err(error.context(format!("nothing to start with instead: {unusable:#}"))),
     }
 }
 

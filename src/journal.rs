@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -29,7 +30,10 @@ const SETTLING: Duration = Duration::from_secs(1);
 
 /// How long to wait after the database failed the first time; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Ids that are reserved at a time; those left when the program ends are never given.
+const IDS: i64 = 1000;
 
 /// How much the journal holds, and how it hands rows on.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +129,8 @@ impl Journal {
         let queue = Arc::new(Queue { settings, waiting: Mutex::default(), filled: Notify::new() });
         let counts = Arc::new(Counts::default());
         let abandon = CancellationToken::new();
-        let writer = Writer { store, queue: queue.clone(), counts: counts.clone(), abandon: abandon.clone() };
+        let writer =
+            Writer { store, queue: queue.clone(), ids: 0..0, counts: counts.clone(), abandon: abandon.clone() };
         let writer = tokio::spawn(writer.run());
         Self { queue, counts, abandon, writer: Mutex::new(Some(writer)) }
     }
@@ -195,18 +200,22 @@ impl Journal {
 struct Writer {
     store: Store,
     queue: Arc<Queue>,
+    /// Those that no row has got yet.
+    ids: Range<i64>,
     counts: Arc<Counts>,
     abandon: CancellationToken,
 }
 
 impl Writer {
-    async fn run(self) {
+    async fn run(mut self) {
+        let abandon = self.abandon.clone();
         let writing = async {
             while self.gather().await {
-                self.write(&self.queue.take()).await;
+                let mut rows = self.queue.take();
+                self.write(&mut rows).await;
             }
         };
-        self.abandon.run_until_cancelled(writing).await;
+        abandon.run_until_cancelled(writing).await;
     }
 
     /// Waits for rows, and a while for more of them. False when no more will come.
@@ -231,11 +240,21 @@ impl Writer {
         state().0 > 0
     }
 
-    async fn write(&self, rows: &[LogRow]) {
-        match self.write_patiently(rows).await {
-            Ok(()) => {
+    async fn write(&mut self, rows: &mut [LogRow]) {
+        if let Err(error) = self.number(rows).await {
+            tracing::error!(%error, rows = rows.len(), "The request log gave out no ids: the rows are lost");
+            self.counts.settle(rows.len(), &self.counts.dropped);
+            return;
+        }
+        match self.insert(rows).await {
+            Ok(missing) => {
                 self.note_key_use(rows).await;
-                self.counts.settle(rows.len(), &self.counts.written);
+                self.counts.settle(rows.len() - missing, &self.counts.written);
+                self.counts.settle(missing, &self.counts.dropped);
+                if missing > 0 {
+                    tracing::error!(rows = missing, "The database has gone back in time: rows with taken ids are lost");
+                    self.ids = 0..0;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
@@ -255,8 +274,8 @@ impl Writer {
 
     async fn write_one_by_one(&self, rows: &[LogRow]) {
         for row in rows {
-            match self.write_patiently(std::slice::from_ref(row)).await {
-                Ok(()) => self.counts.settle(1, &self.counts.written),
+            match self.insert(std::slice::from_ref(row)).await {
+                Ok(_) => self.counts.settle(1, &self.counts.written),
                 Err(error) => {
                     tracing::error!(%error, request_id = %row.request_id, "The request log refused a row: it is lost");
                     self.counts.settle(1, &self.counts.dropped);
@@ -265,19 +284,71 @@ impl Writer {
         }
     }
 
+    /// Gives the rows their ids before they are written, so that a batch of which nobody knows whether it arrived can be
+    /// written again.
+    async fn number(&mut self, rows: &mut [LogRow]) -> Result<(), StoreError> {
+        for row in rows {
+            if self.ids.is_empty() {
+                self.ids = self.reserve().await?;
+            }
+            row.id = self.ids.next().unwrap_or_default();
+        }
+        Ok(())
+    }
+
     /// Tries until it works or fails for a reason that will not pass.
-    async fn write_patiently(&self, rows: &[LogRow]) -> Result<(), StoreError> {
-        let mut pause = FIRST_PAUSE;
+    async fn reserve(&self) -> Result<Range<i64>, StoreError> {
+        let mut patience = Patience::default();
+        loop {
+            match self.store.reserve_log_ids(IDS).await {
+                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                first => {
+                    patience.end();
+                    return first.map(|first| first..first.saturating_add(IDS));
+                }
+            }
+        }
+    }
+
+    /// Tries until it works or fails for a reason that will not pass. Says how many rows are missing all the same, because
+    /// others have their ids.
+    async fn insert(&self, rows: &[LogRow]) -> Result<usize, StoreError> {
+        let mut patience = Patience::default();
         loop {
             match self.store.insert_logs(rows).await {
-                Err(error) if error.is_passing() => {
-                    let waiting = self.counts.waiting.load(Ordering::Relaxed);
-                    tracing::warn!(%error, waiting, "The request log cannot be written; trying again in {pause:?}");
+                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                added => {
+                    let first_try = patience.end();
+                    // What is there after more than one try came with an earlier one.
+                    let missing = |added: u64| rows.len() - usize::try_from(added).unwrap_or(rows.len());
+                    return added.map(|added| if first_try { missing(added) } else { 0 });
                 }
-                other => return other,
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// Pauses that grow, while the database is away; tells of that once, and of its end.
+#[derive(Default)]
+struct Patience {
+    pauses: u32,
+}
+
+impl Patience {
+    async fn pause(&mut self, error: &StoreError, counts: &Counts) {
+        if self.pauses == 0 {
+            let waiting = counts.waiting.load(Ordering::Relaxed);
+            tracing::warn!(waiting, "The request log cannot be written, so its rows wait: {error}");
+        }
+        sleep((FIRST_PAUSE * 2_u32.pow(self.pauses.min(8))).min(LONGEST_PAUSE)).await;
+        self.pauses += 1;
+    }
+
+    /// Says whether there was no need for any.
+    fn end(&self) -> bool {
+        if self.pauses > 0 {
+            tracing::info!("The request log can be written again");
+        }
+        self.pauses == 0
     }
 }

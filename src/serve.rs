@@ -30,7 +30,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if config.auth.has_weak_admin_key() {
         tracing::warn!("ADMIN_KEY is short: give it at least 16 characters that nobody guesses");
     }
-    let (app, first) = App::start(config).await?;
+    let (app, first) = App::start(config, address).await?;
     greet(&app, &first, address);
 
     let drain = CancellationToken::new();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use llm_protocol::{
     Envelope, ErrorContext, INBOUND, Inbound, OUTBOUND, Outbound, Served, Target,
+    aws_events::Messages,
     ir::{ApiError, Event, Grammar, Losses, Request, Response},
     models::Models,
     splice::Members,
@@ -202,4 +203,60 @@ pub fn frame(data: &[u8]) {
     assert_eq!(read(&whole), read(&pieces));
     let joined: Vec<u8> = whole.iter().flat_map(|frame| frame.raw.to_vec()).collect();
     assert!(body.starts_with(&joined) || joined.len() <= body.len(), "frames hold bytes that never came");
+}
+
+/// Amazon's binary messages, read by their names and as what they wrap: no cut changes the frames or the fault, the frames of
+/// those read by name, put together, are how the stream begins, and a wrapped event reads as it was written.
+pub fn aws_events(data: &[u8]) {
+    let [choice, cut, body @ ..] = data else { return };
+    // Bytes as they are seldom have the right checksums, without which nothing is read.
+    let body = if choice & 1 == 0 { body.to_vec() } else { sealed(body) };
+    for next in [Messages::next_named, Messages::next_wrapped] {
+        let whole = messages(&body, usize::MAX, next);
+        assert_eq!(whole, messages(&body, usize::from(*cut).max(1), next));
+    }
+    let (named, _) = messages(&body, usize::MAX, Messages::next_named);
+    let joined: Vec<u8> = named.iter().flat_map(|frame| frame.raw.to_vec()).collect();
+    assert!(body.starts_with(&joined), "frames hold bytes that never came");
+    for wrapped in messages(&body, usize::MAX, Messages::next_wrapped).0 {
+        assert_eq!(frames(&wrapped.raw, usize::MAX), [wrapped], "a wrapped event reads otherwise than it was written");
+    }
+}
+
+/// Reads the next message of a stream.
+type Next = fn(&mut Messages) -> Result<Option<Frame>, ApiError>;
+
+fn messages(body: &[u8], piece: usize, next: Next) -> (Vec<Frame>, Option<ApiError>) {
+    let mut messages = Messages::new(LONGEST_EVENT);
+    let mut frames = Vec::new();
+    for piece in body.chunks(piece.min(body.len()).max(1)) {
+        messages.push(piece);
+        loop {
+            match next(&mut messages) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// Messages with the lengths and checksums that belong to them, of bytes that say how long headers and payload are and then
+/// what stands in them. What is left over follows as it is.
+fn sealed(mut rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [headers, payload, more @ ..] = rest {
+        let (headers, payload) = (usize::from(*headers), usize::from(*payload));
+        let Some((content, after)) = more.split_at_checked(headers + payload) else { break };
+        let begins = out.len();
+        out.extend((16 + content.len() as u32).to_be_bytes());
+        out.extend((headers as u32).to_be_bytes());
+        out.extend(crc32fast::hash(&out[begins..]).to_be_bytes());
+        out.extend(content);
+        out.extend(crc32fast::hash(&out[begins..]).to_be_bytes());
+        rest = after;
+    }
+    out.extend(rest);
+    out
 }

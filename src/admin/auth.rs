@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use llm_protocol::ir::{ApiError, ErrorKind};
+use secrecy::ExposeSecret;
 
 use crate::{app::App, http::error::Failure, secret::KeyHash};
 
@@ -19,6 +20,25 @@ impl FromRequestParts<Arc<App>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         authorise(&parts.headers, &app.admin_key).map_err(Failure)
+    }
+}
+
+/// Proof that a request may read what is counted: it came with the admin key or with the token for this alone, or
+/// everybody may.
+#[derive(Clone, Copy, Debug)]
+pub struct Scraper(());
+
+impl FromRequestParts<Arc<App>> for Scraper {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let config = &app.config.metrics;
+        let token = config.token.as_ref().map(|token| KeyHash::of(token.expose_secret()));
+        let presented = bearer(&parts.headers).map(KeyHash::of);
+        if config.public || (token.is_some() && token == presented) {
+            return Ok(Self(()));
+        }
+        authorise(&parts.headers, &app.admin_key).map(|_| Self(())).map_err(Failure)
     }
 }
 

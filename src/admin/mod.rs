@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
 
-pub use auth::Operator;
+pub use auth::{Operator, Scraper};
 
 /// All operations, below `/admin`.
 pub fn router() -> OpenApiRouter<Arc<App>> {
@@ -44,5 +44,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::logs))
+        .routes(routes!(system::export))
+        .routes(routes!(system::cluster))
         .routes(routes!(system::verify))
 }

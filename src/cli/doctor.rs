@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
+use llm_protocol::ProtocolId;
 use serde_json::{Value, json};
 
 use super::{Exit, say, wait_for, with_store};
@@ -26,6 +27,9 @@ pub struct Args {
     /// The provider's name of the model to ask [default: one that it serves]
     #[arg(long)]
     model: Option<String>,
+    /// The protocols to try, behind commas [default: all that many speak, and those of its type]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = protocol)]
+    protocols: Vec<ProtocolId>,
     /// Examine those that are switched off too
     #[arg(long, conflicts_with = "provider")]
     all: bool,
@@ -56,7 +60,7 @@ impl Args {
         }
         let mut visits = Vec::with_capacity(rows.len());
         for row in rows {
-            let visit = surgery.visit(&doctor, row, self.model.clone(), store).await?;
+            let visit = surgery.visit(&doctor, row, self, store).await?;
             if !self.json {
                 visit.print()?;
             }
@@ -76,6 +80,11 @@ impl Args {
             None => row.enabled || self.all,
         }
     }
+}
+
+fn protocol(name: &str) -> Result<ProtocolId, String> {
+    ProtocolId::parse(name)
+        .ok_or_else(|| format!("must be one of {}", ProtocolId::ALL.map(ProtocolId::as_str).join(", ")))
 }
 
 fn client(config: &Config) -> anyhow::Result<Client> {
@@ -114,10 +123,10 @@ impl Surgery {
         &self,
         doctor: &Doctor<'_>,
         row: store::Provider,
-        model: Option<String>,
+        args: &Args,
         store: &Store,
     ) -> anyhow::Result<Visit> {
-        let outcome = self.ask(doctor, &row, model).await;
+        let outcome = self.ask(doctor, &row, args).await;
         if let Ok((_, report)) = &outcome {
             let mut known = Report::of(row.capabilities.as_ref());
             known.learn(report.clone());
@@ -128,21 +137,18 @@ impl Surgery {
         Ok(Visit { name: row.name, kind: row.kind, outcome })
     }
 
-    async fn ask(
-        &self,
-        doctor: &Doctor<'_>,
-        row: &store::Provider,
-        model: Option<String>,
-    ) -> Result<(String, Report), String> {
+    async fn ask(&self, doctor: &Doctor<'_>, row: &store::Provider, args: &Args) -> Result<(String, Report), String> {
         let provider = catalog::provider(row, false, &self.master_key, &self.health)?;
-        let model = match model {
-            Some(model) => model,
+        let model = match &args.model {
+            Some(model) => model.clone(),
             None => {
                 let chosen = doctor.choose_model(&provider, self.catalog.associated_names(row.id)).await;
                 chosen.map_err(|error| provider.conceal(error).message)?
             }
         };
-        let report = doctor.examine(&provider, &model, &usual_protocols(&provider)).await;
+        let usual = || usual_protocols(&provider);
+        let protocols = if args.protocols.is_empty() { usual() } else { args.protocols.clone() };
+        let report = doctor.examine(&provider, &model, &protocols).await;
         Ok((model, report))
     }
 }

@@ -1,6 +1,6 @@
 //! Where configuration made through the admin API, keys and request logs are stored.
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, path::PathBuf};
 
 use super::{
     section::section,
@@ -16,6 +16,8 @@ section! {
         /// Address of the database: "sqlite://" and a path, or "postgres://user:password@host/name".
         pub url: DatabaseUrl = DatabaseUrl("sqlite://./data/llm-orchestrator.db".to_owned()), env "DATABASE_URL",
             example "\"sqlite://./data/llm-orchestrator.db\"";
+        /// File that keeps the last configuration read from PostgreSQL; a start without the database begins with it.
+        pub snapshot_file: PathBuf = PathBuf::from("./data/snapshot.json");
     }
 }
 

@@ -13,6 +13,7 @@ mod health;
 mod journal;
 mod limits;
 mod logging;
+mod metrics;
 mod models;
 mod pricing;
 mod providers;
@@ -22,6 +23,7 @@ mod routing;
 pub mod section;
 mod server;
 pub mod setting;
+mod telemetry;
 
 use std::path::Path;
 
@@ -35,6 +37,7 @@ pub use self::{
     journal::JournalConfig,
     limits::LimitsConfig,
     logging::{LogFormat, LogLevel, LoggingConfig},
+    metrics::MetricsConfig,
     models::ModelsConfig,
     pricing::PricingConfig,
     providers::EnvProvider,
@@ -42,6 +45,7 @@ pub use self::{
     responses::{Keeping, ResponsesConfig},
     routing::RoutingConfig,
     server::ServerConfig,
+    telemetry::TelemetryConfig,
 };
 
 /// Every key has a variable that begins so.
@@ -63,6 +67,10 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What to write to standard output.
     pub logging: LoggingConfig,
+    /// Who may read what is counted.
+    pub metrics: MetricsConfig,
+    /// Where traces go.
+    pub telemetry: TelemetryConfig,
     /// How to find out which providers work.
     pub health: HealthConfig,
     /// How to send requests to providers.
@@ -98,13 +106,15 @@ impl Config {
     }
 
     /// The sections in the order of the example file.
-    fn sections_mut(&mut self) -> [&mut dyn section::Section; 12] {
+    fn sections_mut(&mut self) -> [&mut dyn section::Section; 14] {
         [
             &mut self.server,
             &mut self.database,
             &mut self.redis,
             &mut self.auth,
             &mut self.logging,
+            &mut self.metrics,
+            &mut self.telemetry,
             &mut self.health,
             &mut self.routing,
             &mut self.limits,
@@ -121,6 +131,7 @@ impl Config {
         self.database.check()?;
         self.redis.check()?;
         self.auth.check()?;
+        self.telemetry.check()?;
         self.health.check()?;
         self.routing.check()?;
         self.check_open_door()

@@ -156,6 +156,20 @@ macro_rules! whole_number {
 
 whole_number!(u16, u32, u64, usize);
 
+impl Setting for f64 {
+    fn read(given: &Given<'_>) -> Result<Self, String> {
+        given.decimal()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(format!("{self:?}"))
+    }
+
+    fn number(&self) -> Option<f64> {
+        Some(*self)
+    }
+}
+
 /// Seconds, with a fraction if need be.
 impl Setting for Duration {
     fn read(given: &Given<'_>) -> Result<Self, String> {

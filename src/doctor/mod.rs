@@ -168,7 +168,7 @@ impl Patient<'_> {
                 one(Capability::SystemLater, self.learn(outbound, questions::system_later(), verdict::chat).await)
             }
             Topic::Errors => one(Capability::Errors, self.errors(outbound).await),
-            Topic::CountTokens => match self.count_tokens(outbound.id()).await {
+            Topic::CountTokens => match self.count_tokens(outbound).await {
                 Some(finding) => one(Capability::CountTokens, finding),
                 None => Vec::new(),
             },
@@ -254,28 +254,17 @@ impl Patient<'_> {
         }
     }
 
-    /// `None` where the protocol has no such call.
-    async fn count_tokens(&self, protocol: ProtocolId) -> Option<Finding> {
-        let (model, text) = (self.model, "Hello");
-        let (path, body) = match protocol {
-            ProtocolId::Anthropic => (
-                "/messages/count_tokens".to_owned(),
-                json!({"model": model, "messages": [{"role": "user", "content": text}]}),
-            ),
-            ProtocolId::Gemini => (
-                format!("/models/{model}:countTokens"),
-                json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
-            ),
-            ProtocolId::OpenAiResponses => {
-                ("/responses/input_tokens".to_owned(), json!({"model": model, "input": text}))
-            }
-            ProtocolId::OpenAiChat | ProtocolId::BedrockConverse => return None,
+    /// `None` where the provider has no such call.
+    async fn count_tokens(&self, outbound: Outbounds) -> Option<Finding> {
+        let counting = outbound.counting()?;
+        let body = counting.request(&self.encode(outbound, &questions::chat()).0, self.model);
+        let call = Call { provider: self.provider, outbound, model: self.model, stream: false };
+        let answer = match Outgoing::count(&call, outbound, body.into(), HeaderMap::new()) {
+            Ok(outgoing) => self.accepted(outbound, outgoing?.request()).await,
+            Err(error) => Err(error),
         };
-        Some(match self.operation(protocol, &path, &body).await {
-            Ok(counts) => match ["input_tokens", "totalTokens"].iter().find_map(|key| counts[*key].as_u64()) {
-                Some(count) => Finding::yes(format!("{count} tokens")),
-                None => Finding::no("an answer without a count"),
-            },
+        Some(match answer.and_then(|body| counting.decode(&body)) {
+            Ok(count) => Finding::yes(format!("{count} tokens")),
             Err(error) => verdict::failed(&error),
         })
     }
@@ -312,14 +301,19 @@ impl Patient<'_> {
         request.headers_mut().insert(header::ACCEPT, json);
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         vendor.authenticate(self.provider.key.as_ref(), request.headers_mut());
-        let (status, body) = self.fetch(request).await?;
-        if !(200..300).contains(&status) {
-            return Err(match outbound(protocol) {
-                Some(outbound) => ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) },
-                None => ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"),
-            });
-        }
+        let Some(outbound) = outbound(protocol) else {
+            return Err(ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"));
+        };
+        let body = self.accepted(outbound, request).await?;
         Ok(serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// The body of an answer that is no error.
+    async fn accepted(&self, outbound: Outbounds, request: Request<Full<Bytes>>) -> Result<Bytes, ApiError> {
+        match self.fetch(request).await? {
+            (200..300, body) => Ok(body),
+            (status, body) => Err(ApiError { upstream_status: Some(status), ..outbound.decode_error(status, &body) }),
+        }
     }
 
     async fn fetch(&self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), ApiError> {

@@ -1,7 +1,10 @@
 //! The small requests that show what a model can do.
 
 use llm_protocol::{
-    ir::{FunctionTool, Media, MediaKind, MediaSource, Message, Part, Request, ResponseFormat, Role, Tool, ToolChoice},
+    ir::{
+        FunctionTool, Media, MediaKind, MediaSource, Message, Part, Place, Request, ResponseFormat, Role, Tool,
+        ToolChoice,
+    },
     json::Json,
 };
 
@@ -16,7 +19,7 @@ const RED_SQUARE: &str = "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQV
 QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEDgsqnc8OJg6Ln3AAAAAElFTkSuQmCC";
 
 fn said(role: Role, text: &str) -> Message {
-    Message { role, parts: vec![Part::text(text)] }
+    Message::new(role, vec![Part::text(text)])
 }
 
 fn question(text: &str) -> Request {
@@ -68,9 +71,10 @@ pub fn image() -> Request {
         name: None,
         detail: None,
         cache: None,
+        place: Place::default(),
     };
     let parts = vec![Part::Media(picture), Part::text("Which colour is this picture? Answer with one English word.")];
-    Request { messages: vec![Message { role: Role::User, parts }], ..chat() }
+    Request { messages: vec![Message::new(Role::User, parts)], ..chat() }
 }
 
 pub fn json_schema() -> Request {

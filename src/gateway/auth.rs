@@ -13,7 +13,7 @@ use llm_protocol::ir::{ApiError, ErrorKind};
 
 use crate::{
     app::App,
-    catalog::{Caller, Catalog, Endpoint, forbidden},
+    catalog::{Caller, Catalog, forbidden},
     clock,
     limits::Subject,
     network,
@@ -21,24 +21,20 @@ use crate::{
     secret::KeyHash,
 };
 
-/// The caller behind a request's key, who may call `endpoint` from where they are.
-pub fn caller(app: &App, endpoint: Endpoint, parts: &Parts) -> Result<Arc<Caller>, ApiError> {
-    let address = address(app, parts);
-    let caller = identify(app, parts, address)?;
-    caller.permit(endpoint, address)?;
-    Ok(caller)
-}
-
 /// The caller behind a request's key, wherever its protocol puts it. `Authorization: Bearer` wins over the others.
 ///
-/// Missing, unknown, expired and revoked keys get the same answer: who tries keys learns nothing from it.
+/// Missing, unknown, expired and revoked keys get the same answer: who tries keys learns nothing from it. Where the database
+/// cannot be asked, a key that nobody here knows may be a new one: that is no fault of its holder's.
 pub fn identify(app: &App, parts: &Parts, address: Option<IpAddr>) -> Result<Arc<Caller>, ApiError> {
     let presented = key(&parts.headers).or(parts.uri.query().and_then(key_in_query));
     let known = presented.and_then(|key| app.catalog().caller(&KeyHash::of(key)).cloned());
     match known {
         Some(caller) if caller.expires_at.is_none_or(|at| clock::now_micros() < at) => Ok(caller),
         None if presented.is_none() && app.config.auth.allow_anonymous => {
-            Ok(Arc::new(Caller { subject: address.map(Subject::Address), ..Caller::default() }))
+            Ok(Arc::new(Caller { subject: address.map(Subject::of_address), ..Caller::default() }))
+        }
+        None if presented.is_some() && app.is_cut_off() => {
+            Err(ApiError::new(ErrorKind::Unavailable, "the key cannot be checked just now; try again later"))
         }
         _ => Err(ApiError::new(ErrorKind::Unauthorized, "missing or invalid API key")),
     }

@@ -62,8 +62,7 @@ impl Counted {
     }
 }
 
-/// Counts the tokens of the request in `body`. It is routed as a generating one is, but is not counted against the
-/// caller's limit: it generates nothing, and agents ask for many counts at once.
+/// Counts the tokens of the request in `body`, which is routed as a generating one is.
 pub async fn count(
     app: &App,
     call: &Call,
@@ -81,10 +80,10 @@ pub async fn count(
     let groups = auth::candidates(&catalog, caller, &asked.wish)?;
     let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let forwarded = forwarded(call.inbound, headers);
-    let mut counter =
-        Counter(Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, Fidelity::Lenient));
-    let first = plan.first().is_some_and(|target| counter.0.counts(target));
-    plan.retain(|target| first && counter.0.counts(target));
+    let source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, Fidelity::Lenient);
+    let mut counter = Counter { source, translated: false };
+    let first = plan.first().is_some_and(|target| counter.source.counts(target));
+    plan.retain(|target| first && counter.source.counts(target));
     let patience = Patience {
         timeout: Some(asked.timeout.map_or(LONGEST_WAIT, |timeout| timeout.min(LONGEST_WAIT))),
         retries: Some(0),
@@ -96,8 +95,8 @@ pub async fn count(
             permit.settle(&Outcome::Success { latency: record.elapsed() });
             (reply, false)
         }
-        Some(Err(error)) if !is_forgivable(&error) => return Err(error),
-        Some(Err(_)) | None => (estimate::tokens(&*counter.0.canonical()?), true),
+        Some(Err(error)) if !counter.forgives(&error) => return Err(error),
+        Some(Err(_)) | None => (estimate::tokens(&*counter.source.canonical()?), true),
     };
     let mut headers = HeaderMap::new();
     if let Some((provider, model)) = record.asked_last() {
@@ -107,17 +106,25 @@ pub async fn count(
     Ok(Counted { tokens, estimated, headers })
 }
 
-/// Whether an estimate is a better answer than the error: not where the request is wrong. A 404 that does not speak of the
-/// model means that the server does not know the call.
-fn is_forgivable(error: &ApiError) -> bool {
-    match error.kind {
-        ErrorKind::NotFound => error.code.as_deref() != Some("model_not_found"),
-        kind => kind.status() == 429 || kind.status() >= 500 && kind != ErrorKind::Internal,
-    }
+/// Asks for a count.
+struct Counter<'a> {
+    source: Source<'a>,
+    /// Whether the last request was put into another protocol's words.
+    translated: bool,
 }
 
-/// Asks for a count.
-struct Counter<'a>(Source<'a>);
+impl Counter<'_> {
+    /// Whether an estimate is a better answer than the error: not where the client's own request is wrong. A 404 that does not
+    /// speak of the model means that the server does not know the call. What is said against a translated request may be that
+    /// this very model is not counted there.
+    fn forgives(&self, error: &ApiError) -> bool {
+        match error.kind {
+            ErrorKind::Internal => false,
+            ErrorKind::NotFound => error.code.as_deref() != Some("model_not_found"),
+            kind => kind.status() == 429 || kind.status() >= 500 || self.translated && kind.status() == 400,
+        }
+    }
+}
 
 impl Exchange for Counter<'_> {
     type Prepared = Outgoing;
@@ -127,9 +134,20 @@ impl Exchange for Counter<'_> {
         Some(outgoing.outbound.id())
     }
 
+    fn headers(outgoing: &mut Outgoing) -> &mut HeaderMap {
+        &mut outgoing.headers
+    }
+
     fn prepare(&mut self, target: &Target) -> Result<Outgoing, Unsaid> {
         let unable = || ApiError::new(ErrorKind::NotFound, "this provider counts no tokens");
-        Ok(self.0.prepare_count(target)?.ok_or_else(unable)?)
+        let outgoing = self.source.prepare_count(target)?.ok_or_else(unable)?;
+        self.translated = outgoing.outbound.id() != self.source.inbound.id();
+        Ok(outgoing)
+    }
+
+    /// Servers that answer well may count badly, or not at all, and limit counts apart.
+    fn tells_of_health(&self) -> bool {
+        false
     }
 
     async fn send(&self, app: &App, target: &Target, outgoing: &Outgoing, deadline: Instant) -> Result<u64, ApiError> {

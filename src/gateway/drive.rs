@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use llm_protocol::{
     ProtocolId,
     ir::{ApiError, ErrorKind},
@@ -9,6 +10,7 @@ use llm_protocol::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    TRACEPARENT, admission,
     prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
@@ -16,7 +18,6 @@ use super::{
 use crate::{
     app::App,
     health::{Outcome, Permit, RetryPermit},
-    limits::Subject,
     routing::Target,
     upstream::{Verdict, blames_upstream, verdict},
 };
@@ -38,6 +39,14 @@ pub trait Exchange: Send + Sync {
     /// The protocol that it was written in, where the call is one that several have.
     fn protocol(_: &Self::Prepared) -> Option<ProtocolId> {
         None
+    }
+
+    /// What it is sent with.
+    fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
+
+    /// Whether a failure tells something of the provider's health.
+    fn tells_of_health(&self) -> bool {
+        true
     }
 
     /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
@@ -99,7 +108,7 @@ pub async fn drive<E: Exchange>(
             Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
         };
         let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
-        let prepared = match exchange.prepare(&target) {
+        let mut prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
             Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
             Err(unsaid) => {
@@ -115,9 +124,12 @@ pub async fn drive<E: Exchange>(
             continue;
         };
         let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
-        let sent = match within_rate(app, &target) {
+        let sent = match within_rate(app, &target).await {
             Ok(()) => {
-                record.attempt(&target, E::protocol(&prepared));
+                record.attempt(&target, E::protocol(&prepared), retry);
+                if let Some(traceparent) = record.upstream_traceparent() {
+                    E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
+                }
                 exchange.send(app, &target, &prepared, until).await
             }
             Err(error) => Err(error),
@@ -129,7 +141,10 @@ pub async fn drive<E: Exchange>(
             }
             Err(error) => {
                 let error = target.provider.conceal(error);
-                blame(&target, permit, &error, own);
+                record.attempt_failed(&error);
+                if exchange.tells_of_health() {
+                    blame(&target, permit, &error, own);
+                }
                 let provider = &target.provider.name;
                 tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
                 if verdict(&error) == Verdict::GiveUp {
@@ -168,12 +183,11 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 }
 
 /// Counts an attempt against the provider's own limit.
-fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
-    let Some(limit) = target.provider.rate_limit else { return Ok(()) };
-    app.limits.admit(Subject::Provider(target.provider.id), limit).map_err(|wait| ApiError {
-        retry_after: Some(wait),
-        ..ApiError::new(ErrorKind::RateLimited, format!("provider `{}` is at its rate limit", target.provider.name))
-    })
+async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
+    match target.provider.rate_limit {
+        Some(limit) => admission::admit_attempt(app, &target.provider, limit).await,
+        None => Ok(()),
+    }
 }
 
 /// Tells the provider's health what it must know of a failed attempt. `own` says that a passed deadline was the

@@ -1,5 +1,6 @@
 //! The data plane: what happens to a client's request between its arrival and its last byte.
 
+mod admission;
 mod asked;
 pub mod attempt;
 mod auth;
@@ -28,7 +29,7 @@ use axum::{
 use bytes::Bytes;
 use llm_protocol::{
     Inbound, ProtocolId, Served,
-    ir::{ApiError, ErrorKind, Losses},
+    ir::{ApiError, Losses},
     json::Json,
     splice::Members,
 };
@@ -48,6 +49,7 @@ use crate::{
     catalog::{Caller, Endpoint},
     fidelity::Fidelity,
     health::Outcome,
+    limits::{Class, Estimate},
     routing::{self, Target},
 };
 
@@ -68,6 +70,9 @@ pub struct Call {
     /// What an answer that is written here repeats of the request otherwise than its body has it.
     pub echo: Vec<(&'static str, Json)>,
 }
+
+/// Carries which trace a request belongs to, in and out.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who gave an answer, as an extension of it.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +106,16 @@ trait Work: Send {
     /// The protocol in whose words the client is told of errors.
     fn inbound(&self) -> &'static dyn Inbound;
 
+    /// What sort of request it is, to limits.
+    fn class(&self) -> Class {
+        Class::Work
+    }
+
+    /// Tokens that it will probably take.
+    fn estimate(&self, _app: &App, _body: &Bytes) -> Estimate {
+        Estimate::default()
+    }
+
     /// Does it, to an answer or the error that is one.
     fn run(
         self,
@@ -117,6 +132,10 @@ impl Work for Call {
 
     fn inbound(&self) -> &'static dyn Inbound {
         self.inbound
+    }
+
+    fn estimate(&self, app: &App, body: &Bytes) -> Estimate {
+        admission::estimate_of(app, self.inbound, body)
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
@@ -144,7 +163,6 @@ pub async fn handle(
     call.inbound.validate(&members)?;
     let catalog = app.catalog();
     auth::allow(&catalog, caller, &asked.wish.model)?;
-    admit(app, caller)?;
 
     let (owner, protocol) = (whereabouts::owner(caller), call.inbound.id());
     let named = held::named(app, &owner, protocol, &members, &body).await?;
@@ -173,6 +191,10 @@ impl Exchange for Source<'_> {
         Some(prepared.outgoing.outbound.id())
     }
 
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
+    }
+
     async fn send(
         &self,
         app: &App,
@@ -199,23 +221,6 @@ fn forwarded(inbound: &dyn Inbound, headers: &HeaderMap) -> HeaderMap {
 /// Whether `stream_options` asks for the usage.
 fn asks_for_usage(options: &str) -> bool {
     Members::read(options.as_bytes()).is_ok_and(|options| options.get("include_usage") == Some("true"))
-}
-
-/// Counts the request against the caller's limit.
-fn admit(app: &App, caller: &Caller) -> Result<(), ApiError> {
-    let limits = &app.config.limits;
-    match caller.subject {
-        Some(subject) if limits.enabled => {
-            app.limits.admit(subject, limits.requests_per_minute).map_err(|wait| ApiError {
-                retry_after: Some(wait),
-                ..ApiError::new(
-                    ErrorKind::RateLimited,
-                    format!("rate limit of {} requests a minute reached", limits.requests_per_minute),
-                )
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn answer(

@@ -148,25 +148,23 @@ impl<'a> Source<'a> {
             let mut edits: Vec<Edit> = self.asked.removals.clone();
             edits.extend(counting.adapt(self.members, aim));
             let body = self.members.edit(&edits);
-            return Outgoing::count(&call, outbound, counting, body.into(), self.forwarded.clone());
+            return Outgoing::count(&call, outbound, body.into(), self.forwarded.clone());
         }
         // What cannot be said to the target is not counted either.
         let generating = outbound.encode_request(&*self.canonical()?, aim, &mut Losses::default());
         let body = counting.request(&generating, &target.model);
-        Outgoing::count(&call, outbound, counting, body.into(), HeaderMap::new())
+        Outgoing::count(&call, outbound, body.into(), HeaderMap::new())
     }
 
     /// In which of its protocols the target counts: the client's own before any other.
     fn counted_in(&self, target: &Target) -> Option<(&'static dyn Outbound, &'static dyn Counting)> {
         let mut protocols = target.provider.protocols(&target.model);
         protocols.sort_by_key(|protocol| *protocol != self.inbound.id());
-        let mut counting = protocols.into_iter().filter_map(|protocol| {
+        let vendor = target.provider.kind.vendor;
+        protocols.into_iter().find_map(|protocol| {
             let outbound = outbound(protocol)?;
+            vendor.count(&target.provider, outbound, &target.model)?;
             Some((outbound, outbound.counting()?))
-        });
-        counting.find(|(_, counting)| {
-            let vendor = target.provider.kind.vendor;
-            vendor.count(&target.provider, *counting, &target.model).is_some()
         })
     }
 

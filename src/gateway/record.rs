@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::{HeaderMap, HeaderValue};
 use llm_protocol::{
-    Envelope, ProtocolId,
+    Envelope, ProtocolId, inbound,
     ir::{ApiError, Event, LossKind, Losses, Usage},
 };
 use tokio::time::Instant;
@@ -11,7 +12,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::prepare::Unsaid;
-use crate::{app::App, catalog::Caller, clock, http::middleware::RequestId, routing::Target, store::LogRow};
+use crate::{
+    app::App,
+    catalog::Caller,
+    clock,
+    http::middleware::RequestId,
+    limits::{Admission, Spent},
+    metrics::TargetSeries,
+    routing::Target,
+    store::LogRow,
+    traces::{Asked, RequestTrace},
+};
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
 const CLIENT_CLOSED: u16 = 499;
@@ -29,9 +40,14 @@ struct Inner {
     answer_id: RequestId,
     usage: Option<Usage>,
     price: Option<crate::pricing::Price>,
+    /// Where the attempt that runs, or was the last, is counted.
+    series: Option<Arc<TargetSeries>>,
+    trace: Option<Box<RequestTrace>>,
     manners: Manners,
     /// More than one provider was asked.
     several: bool,
+    /// What it holds of its limits.
+    admission: Option<Admission>,
 }
 
 /// What a client asked for that shapes every answer's wrapping.
@@ -52,12 +68,24 @@ impl Inner {
 }
 
 impl Record {
-    /// Begins the record of a request that has just come in.
-    pub fn begin(app: Arc<App>, request_id: &RequestId, row: LogRow) -> Self {
-        let (began, manners) = (Instant::now(), Manners::default());
+    /// Begins the record of a request that has just come in with these headers.
+    pub fn begin(app: Arc<App>, request_id: &RequestId, row: LogRow, headers: &HeaderMap) -> Self {
         let row = LogRow { request_id: request_id.to_string(), ..row };
-        let answer_id = request_id.unchosen();
-        let inner = Inner { app, began, row, answer_id, usage: None, price: None, manners, several: false };
+        app.metrics.began();
+        let trace = app.traces.begin(&row.method, &row.endpoint, headers);
+        let inner = Inner {
+            began: Instant::now(),
+            row,
+            answer_id: request_id.unchosen(),
+            usage: None,
+            price: None,
+            series: None,
+            trace,
+            manners: Manners::default(),
+            several: false,
+            admission: None,
+            app,
+        };
         Self { inner: Some(Box::new(inner)) }
     }
 
@@ -81,9 +109,25 @@ impl Record {
         });
     }
 
-    /// An attempt at `target` begins, in this protocol where the call has one.
-    pub fn attempt(&mut self, target: &Target, protocol: Option<ProtocolId>) {
+    /// Its limits admit it. What it holds of them it gives back when it is settled.
+    pub fn admitted(&mut self, admission: Admission) {
+        self.with(|inner| inner.admission = Some(admission));
+    }
+
+    /// An attempt at `target` begins, in this protocol where the call has one. `again` says that it was asked before.
+    pub fn attempt(&mut self, target: &Target, protocol: Option<ProtocolId>, again: bool) {
         self.with(|inner| {
+            let metrics = &inner.app.metrics;
+            let series = metrics.target(target, &inner.app.prices);
+            if again {
+                metrics.retried(&series);
+            } else if inner.row.attempts > 0 {
+                metrics.failed_over(&series);
+            }
+            inner.series = Some(series);
+            if let Some(trace) = &mut inner.trace {
+                trace.attempt(&Asked { target, endpoint: &inner.row.endpoint, before: inner.row.attempts });
+            }
             inner.row.attempts += 1;
             inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
             inner.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
@@ -93,6 +137,28 @@ impl Record {
             inner.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
             inner.price = target.configured.as_ref().and_then(|model| model.price.clone());
         });
+    }
+
+    /// The attempt has failed before its client got anything.
+    pub fn attempt_failed(&mut self, error: &ApiError) {
+        self.with(|inner| {
+            if let Some(series) = &inner.series {
+                inner.app.metrics.attempt_failed(series, error);
+            }
+            if let Some(trace) = &mut inner.trace {
+                trace.attempt_failed(error);
+            }
+        });
+    }
+
+    /// The `traceparent` of the answer, where requests are traced.
+    pub fn traceparent(&self) -> Option<HeaderValue> {
+        self.inner.as_ref()?.trace.as_ref()?.traceparent()
+    }
+
+    /// The `traceparent` of the attempt that runs, where providers are to be told of traces.
+    pub fn upstream_traceparent(&self) -> Option<HeaderValue> {
+        self.inner.as_ref()?.trace.as_ref()?.upstream_traceparent()
     }
 
     pub fn attempts(&self) -> i64 {
@@ -187,12 +253,21 @@ impl Record {
 
     /// The client got an error, as its answer or in its stream.
     pub fn fail(&mut self, error: &ApiError) {
-        self.settle(error.status(), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+        self.settle(self.status(error), Some((error.reason.unwrap_or(error.kind.code()), &error.message)));
+    }
+
+    /// What the client's protocol makes of an error.
+    fn status(&self, error: &ApiError) -> u16 {
+        let spoken = self.inner.as_ref().and_then(|inner| ProtocolId::parse(inner.row.protocol.as_deref()?));
+        spoken.and_then(inbound).map_or(error.status(), |inbound| inbound.status(error))
     }
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let Inner { app, began, mut row, usage, price, .. } = *inner;
+        let Inner { app, began, mut row, usage, price, series, trace, admission, .. } = *inner;
+        if let Some(admission) = admission {
+            admission.settle(spent(status, row.attempts, usage.as_ref()));
+        }
         row.status_code = i64::from(status);
         row.latency_ms = began.elapsed().as_millis() as i64;
         if let Some((code, message)) = error {
@@ -207,7 +282,10 @@ impl Record {
             };
             count(&mut row, &usage);
         }
-        app.metrics.request(&row);
+        app.metrics.ended(&row, series.as_ref());
+        if let Some(trace) = trace {
+            trace.end(&row);
+        }
         info!(
             request_id = row.request_id,
             status,
@@ -235,6 +313,17 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
+    }
+}
+
+/// What a request has used of its limits: nothing where nobody was asked for it, no tokens where nobody answered. Of a client that
+/// left nobody knows.
+fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
+    match usage {
+        Some(usage) => Spent::Tokens(usage.total()),
+        None if status == 200 || status == CLIENT_CLOSED => Spent::Unknown,
+        None if attempts == 0 => Spent::Nothing,
+        None => Spent::Tokens(0),
     }
 }
 

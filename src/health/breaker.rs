@@ -79,6 +79,8 @@ pub struct Breaker {
     consecutive: u32,
     /// Ejections since the last success.
     ejections: u32,
+    /// Ejections in all.
+    pub(super) ejected: u64,
     window: Window,
 }
 
@@ -90,6 +92,7 @@ impl Breaker {
             resting_until: None,
             consecutive: 0,
             ejections: 0,
+            ejected: 0,
             window: Window::default(),
         }
     }
@@ -128,6 +131,15 @@ impl Breaker {
 
     pub fn rest(&mut self, until: Instant) {
         self.resting_until = Some(self.resting_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// It is left out elsewhere until then. Who is on probation here finds out here.
+    pub fn follow(&mut self, until: Instant) {
+        match &mut self.phase {
+            Phase::Admitting => self.phase = Phase::Ejected { until },
+            Phase::Ejected { until: known } => *known = until.max(*known),
+            Phase::Probing { .. } => {}
+        }
     }
 
     /// `chance` in 0..1 spreads the ends of ejections, so that many gateways do not probe at once.
@@ -169,6 +181,7 @@ impl Breaker {
         let doubled = self.policy.ejection_base.saturating_mul(1 << self.ejections.min(16));
         let length = doubled.min(self.policy.ejection_max);
         self.ejections += 1;
+        self.ejected += 1;
         self.phase = Phase::Ejected { until: now + length.mul_f64(0.9 + 0.2 * chance) };
     }
 
@@ -310,6 +323,19 @@ mod tests {
         breaker.rest(now + Duration::from_secs(1));
         assert_eq!(breaker.admission(now), Admission::Resting(now + BASE));
         assert_eq!(breaker.admission(now + BASE), Admission::Yes);
+    }
+
+    #[test]
+    fn an_ejection_elsewhere_is_followed_and_ends_by_a_probe_here() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        breaker.follow(now + BASE);
+        breaker.follow(now + Duration::from_secs(1));
+        assert_eq!(breaker.admission(now), Admission::Ejected(now + BASE));
+        let later = now + BASE;
+        assert_eq!(breaker.admit(later, false), Some(true));
+        breaker.follow(later + BASE);
+        succeed(&mut breaker, later);
+        assert_eq!((breaker.admission(later), breaker.state(later)), (Admission::Yes, State::Healthy));
     }
 
     #[test]

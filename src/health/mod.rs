@@ -74,6 +74,8 @@ pub struct View {
     /// Moving average of whole answers and probes, milliseconds.
     pub response_time_ms: Option<f64>,
     pub consecutive_failures: u32,
+    /// How often it was left out because it failed.
+    pub ejections: u64,
     /// Of the requests in the window, 0..=100; `None` without requests.
     pub success_rate: Option<f64>,
     /// Microseconds since the epoch.
@@ -119,6 +121,11 @@ impl ProviderHealth {
         self.breaker().rest(Instant::now() + wait);
     }
 
+    /// Another gateway leaves the provider out for so long.
+    pub fn follow(&self, ejection: Duration) {
+        self.breaker().follow(Instant::now() + ejection);
+    }
+
     /// Takes leave to ask the provider how it is, unless somebody is just doing that.
     pub fn begin_check(&self) -> Option<Checking> {
         let begun = self.checking.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
@@ -132,6 +139,7 @@ impl ProviderHealth {
             state: breaker.state(Instant::now()),
             response_time_ms: told.response_ms,
             consecutive_failures: breaker.consecutive_failures(),
+            ejections: breaker.ejected,
             success_rate: breaker.success_rate(Instant::now()),
             last_check: told.last_check,
             last_error: told.last_error,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
 use llm_protocol::{
@@ -21,6 +21,10 @@ pub fn respond(inbound: &dyn Inbound, error: &ApiError, request_id: &str) -> Res
     *response.status_mut() = StatusCode::from_u16(inbound.status(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(wait) = error.retry_after {
+        // OpenAI's SDKs look here first.
+        headers.insert(HeaderName::from_static("retry-after-ms"), whole_millis(wait).into());
+    }
     match error.kind {
         ErrorKind::Unauthorized => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -39,6 +43,10 @@ pub fn respond(inbound: &dyn Inbound, error: &ApiError, request_id: &str) -> Res
 
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs_f64().ceil().clamp(1.0, 86_400.0) as u64
+}
+
+fn whole_millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX).clamp(1, 86_400_000)
 }
 
 /// What an error body tells besides the error.

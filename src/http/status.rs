@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{admin::Operator, app::App, health};
+use crate::{admin::Scraper, app::App, health};
 
 /// That the process lives.
 #[derive(Serialize, ToSchema)]
@@ -43,6 +43,8 @@ pub struct Readiness {
     ready: bool,
     /// Why not.
     reasons: Vec<&'static str>,
+    /// What is wrong although requests can be served.
+    degraded: Vec<&'static str>,
 }
 
 /// Readiness
@@ -65,13 +67,17 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
     } else if catalog.providers.iter().all(|provider| provider.health.view().state == health::State::Unhealthy) {
         reasons.push("no provider is healthy");
     }
+    let mut degraded = Vec::new();
+    if app.is_cut_off() {
+        degraded.push("the database is not available: the configuration cannot be changed, and log rows wait");
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons, degraded }))
 }
 
 /// What is counted
 ///
-/// In OpenMetrics text, for Prometheus. Needs the admin key: names of providers are nobody else's business.
+/// In OpenMetrics text, for Prometheus. Needs the admin key or `metrics.token`, unless `metrics.public` is set.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -79,9 +85,9 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Rea
     responses((status = 200, body = String, content_type = "application/openmetrics-text")),
     security(("admin_key" = []), ("admin_key_header" = []))
 )]
-pub(crate) async fn metrics(_: Operator, State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
+pub(crate) async fn metrics(_: Scraper, State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.render(&app.journal))
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render(&app))
 }
 
 /// Which build this is.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, Request, header::HeaderName};
-use llm_protocol::{Counting, Outbound, ProtocolId, ir::ApiError};
+use llm_protocol::{Outbound, ProtocolId, ir::ApiError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -137,7 +137,7 @@ impl Vendor for Azure {
     }
 
     /// Azure counts no tokens.
-    fn count(&self, _: &Provider, _: &dyn Counting, _: &str) -> Option<String> {
+    fn count(&self, _: &Provider, _: &dyn Outbound, _: &str) -> Option<String> {
         None
     }
 

@@ -17,20 +17,24 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::http::{HeaderMap, HeaderValue, Request, header};
 use llm_protocol::{
-    Counting, Outbound, ProtocolId,
+    Outbound, ProtocolId,
     bedrock_converse::model_path,
     ir::{ApiError, ErrorKind, Losses},
+    splice::{Edit, Members},
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 use super::{
-    Call, Fault, Options, Vendor,
-    claude_elsewhere::{Field, Host},
+    Call, Fault, Options, Vendor, aws,
+    claude_elsewhere::{Host, REFUSED},
+    token,
     vendor::{only_texts, set_bearer, text},
 };
 use crate::{
     catalog::Provider,
-    clock, secret,
+    clock,
+    secret::{self, KeyHash},
     upstream::{Client, Framing},
 };
 
@@ -42,6 +46,15 @@ const REGION: &str = "us-east-1";
 
 /// How the host that runs models is named; the one that lists them lacks the second word.
 const RUNTIME: &str = "bedrock-runtime";
+
+const OPTIONS: [&str; 4] = ["region", "guardrail", "guardrail_version", "guardrail_trace"];
+
+/// By these headers InvokeModel is told of a guardrail, with the options that they come from.
+const GUARDRAIL_HEADERS: [(&str, &str); 3] = [
+    ("guardrail", "x-amzn-bedrock-guardrailidentifier"),
+    ("guardrail_version", "x-amzn-bedrock-guardrailversion"),
+    ("guardrail_trace", "x-amzn-bedrock-trace"),
+];
 
 /// What Bedrock takes of Anthropic's API, as of autumn 2026.
 const CLAUDE: Host = Host {
@@ -62,16 +75,7 @@ const CLAUDE: Host = Host {
         ("tool-examples-2025-10-29", "tool-examples-2025-10-29"),
         ("tool-search-tool-2025-10-19", "tool-search-tool-2025-10-19"),
     ],
-    refused: &[
-        Field::optional("context_management", Some("context-management-2025-06-27")),
-        Field::optional("diagnostics", None),
-        Field::optional("inference_geo", None),
-        Field::optional("service_tier", None),
-        Field::optional("speed", None),
-        Field::essential("container"),
-        Field::essential("fallbacks"),
-        Field::essential("mcp_servers"),
-    ],
+    refused: REFUSED,
     stream_in_body: false,
 };
 
@@ -90,10 +94,19 @@ impl Vendor for Bedrock {
     }
 
     fn check(&self, options: &Options, key: Option<&SecretString>) -> Result<(), Fault> {
-        only_texts(options, &["region"])?;
+        only_texts(options, &OPTIONS)?;
         let plain = |region: &str| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if text(options, "region").is_some_and(|region| !plain(region)) {
             return Err(("options", "`options.region` must be letters, digits and `-`, such as eu-west-1".to_owned()));
+        }
+        if text(options, "guardrail").is_some() != text(options, "guardrail_version").is_some() {
+            let message = "`options.guardrail` and `options.guardrail_version` must be set together";
+            return Err(("options", message.to_owned()));
+        }
+        if text(options, "guardrail_trace")
+            .is_some_and(|trace| !["enabled", "disabled", "enabled_full"].contains(&trace))
+        {
+            return Err(("options", "`options.guardrail_trace` must be enabled, disabled or enabled_full".to_owned()));
         }
         match key.map(Proof::read) {
             Some(None) => {
@@ -119,9 +132,10 @@ impl Vendor for Bedrock {
         }
     }
 
-    /// Its call that counts is worded otherwise than Anthropic's.
-    fn count(&self, _provider: &Provider, _counting: &dyn Counting, _model: &str) -> Option<String> {
-        None
+    /// In Converse, and by a model's own name: a profile is not counted for.
+    fn count(&self, provider: &Provider, outbound: &dyn Outbound, model: &str) -> Option<String> {
+        let counting = outbound.counting().filter(|_| outbound.id() == ProtocolId::BedrockConverse)?;
+        Some(format!("{}{}", provider.base_url, counting.endpoint(foundation(model)?)))
     }
 
     /// Models are listed at another host, and profiles apart from models.
@@ -134,14 +148,25 @@ impl Vendor for Bedrock {
     }
 
     fn adapt(&self, call: &Call<'_>, headers: &mut HeaderMap, body: Bytes, losses: &mut Losses) -> Bytes {
+        let options = &call.provider.options;
         if call.outbound.id() == ProtocolId::Anthropic {
             headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+            for (option, name) in GUARDRAIL_HEADERS {
+                let upper =
+                    |text: &str| if option == "guardrail_trace" { text.to_uppercase() } else { text.to_owned() };
+                if let Some(Ok(value)) = text(options, option).map(|text| HeaderValue::from_str(&upper(text))) {
+                    headers.insert(name, value);
+                }
+            }
             return CLAUDE.adapt(headers, body, losses);
         }
         if call.stream {
             headers.insert(header::ACCEPT, HeaderValue::from_static("application/vnd.amazon.eventstream"));
         }
-        body
+        match (guardrail(options), Members::read(&body)) {
+            (Some(guardrail), Ok(members)) => members.edit(&[Edit::set("guardrailConfig", guardrail)]).into(),
+            _ => body,
+        }
     }
 
     fn framing(&self, outbound: &dyn Outbound) -> Framing {
@@ -160,17 +185,62 @@ impl Vendor for Bedrock {
     fn authorize<'a>(
         &'a self,
         provider: &'a Provider,
-        _client: &'a Client,
+        client: &'a Client,
         request: &'a mut Request<Full<Bytes>>,
     ) -> Option<BoxFuture<'a, Result<(), ApiError>>> {
-        let Some(Proof::Keys(keys)) = Proof::of(provider.key.as_ref()) else { return None };
+        let known = match Proof::of(provider.key.as_ref()) {
+            Some(Proof::Token(_)) => return None,
+            Some(Proof::Keys(keys)) => Some(keys),
+            None => None,
+        };
         Some(Box::pin(async move {
+            let keys = match known {
+                Some(keys) => keys,
+                None => machines_keys(provider, client).await?,
+            };
             let body = request.body().clone().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let region = region(provider);
             signed(request, &body, keys, &region, clock::now_micros())
                 .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the request to the provider could not be signed"))
         }))
     }
+
+    fn refused(&self, provider: &Provider) {
+        token::forget(token_key(provider));
+    }
+}
+
+/// What the names of profiles begin with that span a geography's regions.
+const GEOGRAPHIES: [&str; 9] = ["us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "global."];
+
+/// The model that a profile stands for. `None` for an ARN, which does not tell.
+fn foundation(model: &str) -> Option<&str> {
+    let named = GEOGRAPHIES.iter().find_map(|geography| model.strip_prefix(geography)).unwrap_or(model);
+    (!named.starts_with("arn:")).then_some(named)
+}
+
+/// What Converse is told of a guardrail, as JSON.
+fn guardrail(options: &Options) -> Option<String> {
+    let config = json!({
+        "guardrailIdentifier": text(options, "guardrail")?,
+        "guardrailVersion": text(options, "guardrail_version")?,
+        "trace": text(options, "guardrail_trace").unwrap_or("disabled"),
+    });
+    Some(config.to_string())
+}
+
+/// The credentials of the machine, fetched where none are kept that still hold.
+async fn machines_keys(provider: &Provider, client: &Client) -> Result<Credentials, ApiError> {
+    let client = client.clone();
+    let fetch = || -> token::Fetch { Box::pin(async move { aws::fetch(&client).await }) };
+    match Proof::read(&token::get(token_key(provider), fetch).await?) {
+        Some(Proof::Keys(keys)) => Ok(keys),
+        _ => Err(token::failed(ErrorKind::UpstreamAuth, "this machine's credentials for the provider lack something")),
+    }
+}
+
+fn token_key(provider: &Provider) -> token::Key {
+    (provider.id, KeyHash::of("machine"))
 }
 
 /// The host that lists models, beside the one that runs them. An address of the operator's own does both.
@@ -364,6 +434,18 @@ mod tests {
         let host = "https://bedrock-runtime.eu-west-1.amazonaws.com";
         assert_eq!(control(host), "https://bedrock.eu-west-1.amazonaws.com");
         assert_eq!(control("http://127.0.0.1:1/proxy"), "http://127.0.0.1:1/proxy");
+    }
+
+    #[test]
+    fn tokens_are_counted_for_the_model_that_a_profile_stands_for() {
+        for (model, counted) in [
+            ("amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0")),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some("anthropic.claude-haiku-4-5-20251001-v1:0")),
+            ("global.anthropic.claude-opus-5", Some("anthropic.claude-opus-5")),
+            ("arn:aws:bedrock:eu-west-1:1:application-inference-profile/x", None),
+        ] {
+            assert_eq!(foundation(model), counted);
+        }
     }
 
     #[test]

@@ -47,6 +47,18 @@ impl Field {
     }
 }
 
+/// Fields that no such host takes.
+pub const REFUSED: &[Field] = &[
+    Field::optional("context_management", Some("context-management-2025-06-27")),
+    Field::optional("diagnostics", None),
+    Field::optional("inference_geo", None),
+    Field::optional("service_tier", None),
+    Field::optional("speed", None),
+    Field::essential("container"),
+    Field::essential("fallbacks"),
+    Field::essential("mcp_servers"),
+];
+
 const BETA_HEADER: &str = "anthropic-beta";
 const VERSION_HEADER: &str = "anthropic-version";
 const BETA_FIELD: &str = "anthropic_beta";

@@ -2,6 +2,7 @@
 //!
 //! A kind is a row of data. What differs beyond data, such as signing a request, is a [`Vendor`] with a file of its own here.
 
+mod aws;
 mod azure;
 mod bedrock;
 mod claude_elsewhere;

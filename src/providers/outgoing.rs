@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use llm_protocol::{
-    Counting, Outbound,
+    Outbound,
     ir::{ApiError, ErrorKind, Losses},
 };
 
@@ -32,7 +32,8 @@ pub struct Outgoing {
     pub losses: Losses,
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    /// All but those that prove who asks at the moment of sending.
+    pub headers: HeaderMap,
     body: Bytes,
 }
 
@@ -58,13 +59,13 @@ impl Outgoing {
     pub fn count(
         call: &Call<'_>,
         outbound: &'static dyn Outbound,
-        counting: &dyn Counting,
         body: Bytes,
         forwarded: HeaderMap,
     ) -> Result<Option<Self>, ApiError> {
         let vendor = call.provider.kind.vendor;
-        let Some(url) = vendor.count(call.provider, counting, call.model) else { return Ok(None) };
-        let (uri, headers, losses) = (address(&url)?, headers(call, forwarded), Losses::default());
+        let Some(url) = vendor.count(call.provider, outbound, call.model) else { return Ok(None) };
+        let (uri, mut headers, losses) = (address(&url)?, headers(call, forwarded), Losses::default());
+        let body = vendor.adapt_count(call, &mut headers, body);
         let framing = vendor.framing(outbound);
         Ok(Some(Self { outbound, framing, losses, method: Method::POST, uri, headers, body }))
     }

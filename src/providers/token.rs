@@ -55,7 +55,7 @@ struct Held {
 }
 
 /// A fetch may take so long.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 /// After a renewal that failed, while the old token still serves.
 const REST: Duration = Duration::from_secs(10);
 /// How long before its end a token is renewed, and how long before it is used no more, if its lifetime is not short.
@@ -64,7 +64,7 @@ const UNUSED_BEFORE: Duration = Duration::from_secs(20);
 /// So many tokens are kept.
 const MOST: usize = 512;
 /// Bytes of an answer that holds a token.
-const ANSWER_LIMIT: usize = 64 << 10;
+pub const ANSWER_LIMIT: usize = 64 << 10;
 /// Characters that are told of a refusal.
 const LONGEST_REASON: usize = 300;
 

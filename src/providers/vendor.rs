@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header, header::HeaderName};
 use llm_protocol::{
-    Counting, Outbound,
+    Outbound,
     ir::{ApiError, Losses},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -45,8 +45,8 @@ pub trait Vendor: std::fmt::Debug + Sync {
     }
 
     /// The address of the call that counts tokens; `None` where there is none.
-    fn count(&self, provider: &Provider, counting: &dyn Counting, model: &str) -> Option<String> {
-        Some(format!("{}{}", provider.base_url, counting.endpoint(model)))
+    fn count(&self, provider: &Provider, outbound: &dyn Outbound, model: &str) -> Option<String> {
+        Some(format!("{}{}", provider.base_url, outbound.counting()?.endpoint(model)))
     }
 
     /// The address of any other call of OpenAI's API, such as `/embeddings`, for a model where it names one.
@@ -57,6 +57,11 @@ pub trait Vendor: std::fmt::Debug + Sync {
     /// Makes an encoded request of the generating call fit: fields and headers that only this vendor wants. What it cannot be
     /// told goes into `losses`.
     fn adapt(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes, _losses: &mut Losses) -> Bytes {
+        body
+    }
+
+    /// As [`Vendor::adapt`], of the call that counts tokens. What cannot be said there is not counted.
+    fn adapt_count(&self, _call: &Call<'_>, _headers: &mut HeaderMap, body: Bytes) -> Bytes {
         body
     }
 

@@ -8,14 +8,17 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::http::{HeaderMap, HeaderValue, Request, header::HeaderName};
 use llm_protocol::{
-    Counting, Outbound, ProtocolId,
+    Outbound, ProtocolId,
+    gemini::flat_count,
     ir::{ApiError, ErrorKind, Losses},
+    json::Json,
+    splice::{Edit, Members},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Call, Fault, Options, Vendor,
-    claude_elsewhere::{Field, Host},
+    claude_elsewhere::{Host, REFUSED},
     google::{self, Credentials},
     token,
     vendor::{GOOGLE_KEY, only_texts, segment, set_bearer, set_secret, text},
@@ -51,16 +54,7 @@ const CLAUDE: Host = Host {
         ("tool-search-tool-2025-10-19", "tool-search-tool-2025-10-19"),
         ("web-search-2025-03-05", "web-search-2025-03-05"),
     ],
-    refused: &[
-        Field::optional("context_management", Some("context-management-2025-06-27")),
-        Field::optional("diagnostics", None),
-        Field::optional("inference_geo", None),
-        Field::optional("service_tier", None),
-        Field::optional("speed", None),
-        Field::essential("container"),
-        Field::essential("fallbacks"),
-        Field::essential("mcp_servers"),
-    ],
+    refused: REFUSED,
     stream_in_body: true,
 };
 
@@ -121,9 +115,16 @@ impl Vendor for Vertex {
         }
     }
 
-    /// Nowhere: publishers' calls that count are worded otherwise here, and an estimate is better than a refusal.
-    fn count(&self, _provider: &Provider, _counting: &dyn Counting, _model: &str) -> Option<String> {
-        None
+    /// Claude is not counted for at the global location, nor without a project.
+    fn count(&self, provider: &Provider, outbound: &dyn Outbound, model: &str) -> Option<String> {
+        let (home, counting) = (home(provider), outbound.counting()?);
+        match outbound.id() {
+            ProtocolId::Gemini => Some(format!("{home}/publishers/google{}", counting.endpoint(model))),
+            ProtocolId::Anthropic if home != provider.base_url && location(provider) != LOCATION => {
+                Some(format!("{home}/publishers/anthropic/models/count-tokens:rawPredict"))
+            }
+            _ => None,
+        }
     }
 
     fn operation(&self, provider: &Provider, path: &str, _model: Option<&str>) -> String {
@@ -142,6 +143,19 @@ impl Vendor for Vertex {
         match call.outbound.id() {
             ProtocolId::Anthropic => CLAUDE.adapt(headers, body, losses),
             _ => body,
+        }
+    }
+
+    /// Claude's name stands in the body here, without its version.
+    fn adapt_count(&self, call: &Call<'_>, headers: &mut HeaderMap, body: Bytes) -> Bytes {
+        if call.outbound.id() != ProtocolId::Anthropic {
+            return flat_count(&body).into();
+        }
+        let name = call.model.split('@').next().unwrap_or(call.model);
+        let body = CLAUDE.adapt(headers, body, &mut Losses::default());
+        match Members::read(&body) {
+            Ok(members) => members.edit(&[Edit::set("model", Json::from(name).to_string())]).into(),
+            Err(_) => body,
         }
     }
 
@@ -205,10 +219,13 @@ fn home(provider: &Provider) -> String {
     match project {
         None => provider.base_url.clone(),
         Some(project) => {
-            let location = text(&provider.options, "location").unwrap_or(LOCATION);
-            format!("{}/projects/{project}/locations/{location}", provider.base_url)
+            format!("{}/projects/{project}/locations/{}", provider.base_url, location(provider))
         }
     }
+}
+
+fn location(provider: &Provider) -> &str {
+    text(&provider.options, "location").unwrap_or(LOCATION)
 }
 
 /// How it is proved who asks.

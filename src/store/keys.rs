@@ -1,5 +1,6 @@
 //! Keys that clients call with.
 
+use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
 
 use super::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// One row of `api_key`. The key's text is nowhere: only what it hashes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: i64,
     /// What it is called.
@@ -168,8 +169,8 @@ const UPDATE: &str = "update api_key set name = $2, owner = $3, tags = $4, prefi
     allowed_endpoints = $14, allowed_addresses = $15, requests_per_minute = $16, tokens_per_minute = $17, \
     concurrent_requests = $18, expires_at = $19, rotated_at = $20, revoked_at = $21 where id = $1";
 
-/// Counts the changes of keys, which have no time of their own that a watcher could see.
-const COUNT_CHANGE: &str = "insert into counter (name, value) values ('api_key_change', 1) \
+/// Makes the next edit of a key wait for this one's end.
+const TAKE_TURN: &str = "insert into counter (name, value) values ('api_key_change', 1) \
     on conflict (name) do update set value = counter.value + 1";
 
 /// Ids a statement may name.
@@ -193,15 +194,14 @@ impl Store {
         })
     }
 
-    /// Changes a key and hands back what became of it; `None` if there is none. One change at a time: counting them comes
-    /// first and makes the next one wait.
+    /// Changes a key and hands back what became of it; `None` if there is none. One change at a time.
     pub async fn edit_key<E: From<StoreError>>(
         &self,
         id: i64,
         change: impl FnOnce(&mut ApiKey) -> Result<(), E>,
     ) -> Result<Option<ApiKey>, E> {
         let edited = db::transaction!(self, tx => {
-            sqlx::query(COUNT_CHANGE).execute(&mut *tx).await?;
+            sqlx::query(TAKE_TURN).execute(&mut *tx).await?;
             let found: Option<ApiKey> = sqlx::query_as(ONE).bind(id).fetch_optional(&mut *tx).await?;
             match found {
                 None => Ok(None),
@@ -237,9 +237,8 @@ impl Store {
     /// Removes a key without a trace but in the log. Says whether there was one.
     pub async fn delete_key(&self, id: i64) -> Result<bool, StoreError> {
         let sql = "delete from api_key where id = $1";
-        let rows = db::transaction!(self, tx => {
-            sqlx::query(COUNT_CHANGE).execute(&mut *tx).await?;
-            sqlx::query(sql).bind(id).execute(&mut *tx).await?.rows_affected()
+        let rows = db::writing!(self, pool => async {
+            sqlx::query(sql).bind(id).execute(pool).await.map(|done| done.rows_affected())
         })?;
         Ok(found_one(rows))
     }

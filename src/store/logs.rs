@@ -8,7 +8,7 @@ use super::{Store, StoreError, db, row::from_row};
 /// One row of `request_log`: what became of a request. What is not known is `None`, never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogRow {
-    /// Given by [`Store::insert_logs`]; whatever is here before is ignored.
+    /// One of those that [`Store::reserve_log_ids`] gave out.
     pub id: i64,
     pub request_id: String,
     pub created_at: i64,
@@ -143,47 +143,127 @@ pub struct LogPage {
     pub rows: Vec<LogRow>,
 }
 
+/// A row's place in the log: older rows come after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    pub created_at: i64,
+    pub id: i64,
+}
+
+from_row!(LogPlace, |row| Self { created_at: row.int("created_at")?, id: row.int("id")? });
+
+impl LogRow {
+    /// Where it stands in the log.
+    pub fn place(&self) -> LogPlace {
+        LogPlace { created_at: self.created_at, id: self.id }
+    }
+}
+
+/// Where a page begins.
+enum Start {
+    Newest,
+    /// With this row.
+    At(LogPlace),
+    /// With the one after this.
+    After(LogPlace),
+}
+
 impl Store {
-    /// Adds rows, all or none. Each gets an id; later rows get higher ones.
-    pub async fn insert_logs(&self, rows: &[LogRow]) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let reserve = "update counter set value = value + $1 where name = 'request_log' returning value";
+    /// As many ids as asked for, in a row, that no row of the log has; the first of them.
+    pub async fn reserve_log_ids(&self, count: i64) -> Result<i64, StoreError> {
+        let sql = "update counter set value = value + $1 where name = 'request_log' returning value";
+        let last: i64 = db::writing!(self, pool => sqlx::query_scalar(sql).bind(count).fetch_one(pool))?;
+        Ok(last - count + 1)
+    }
+
+    /// Adds rows, all or none, and says how many of them were not there yet. A batch of which it is not known whether it
+    /// arrived can so be added again.
+    pub async fn insert_logs(&self, rows: &[LogRow]) -> Result<u64, StoreError> {
         db::transaction!(self, tx => {
-            let last: i64 = sqlx::query_scalar(reserve).bind(count).fetch_one(&mut *tx).await?;
-            let mut id = last - count;
+            let mut added = 0;
             let mut rest = rows;
             while let Some(size) = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rest.len()) {
                 let (rows, left) = rest.split_at(size);
                 let mut query = QueryBuilder::new(INSERT);
-                push_rows(&mut query, rows, &mut id);
-                query.build().execute(&mut *tx).await?;
+                push_rows(&mut query, rows);
+                query.push(" on conflict do nothing");
+                added += query.build().execute(&mut *tx).await?.rows_affected();
                 rest = left;
             }
+            added
         })
     }
 
-    /// Page `page` (from 1) of the rows that `filter` lets through.
+    /// Page `page` (from 1) of the rows that `filter` lets through. Pages far from both ends take longer than
+    /// [`Store::logs_after`].
     pub async fn logs(&self, filter: &LogFilter, page: i64, page_size: i64) -> Result<LogPage, StoreError> {
-        let offset = page.saturating_sub(1).saturating_mul(page_size);
+        let total = self.count_logs(filter).await?;
+        let newer = page.saturating_sub(1).saturating_mul(page_size);
+        let start = match newer {
+            0 => Start::Newest,
+            newer if newer >= total => return Ok(LogPage { total, rows: Vec::new() }),
+            newer => match self.log_place(filter, newer, total).await? {
+                Some(place) => Start::At(place),
+                None => return Ok(LogPage { total, rows: Vec::new() }),
+            },
+        };
+        Ok(LogPage { total, rows: self.logs_from(filter, start, page_size).await? })
+    }
+
+    /// The next `limit` rows that `filter` lets through after `place`, or the first ones; as fast at the log's end as at its
+    /// beginning.
+    pub async fn logs_after(
+        &self,
+        filter: &LogFilter,
+        place: Option<LogPlace>,
+        limit: i64,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        self.logs_from(filter, place.map_or(Start::Newest, Start::After), limit).await
+    }
+
+    /// How many rows `filter` lets through.
+    pub async fn count_logs(&self, filter: &LogFilter) -> Result<i64, StoreError> {
         db::reading!(db::REPORT, self, pool => async {
             let mut count = QueryBuilder::new("select cast(count(*) as bigint) from request_log");
             push_conditions(&mut count, filter);
-            let total: i64 = count.build_query_scalar().persistent(false).fetch_one(pool).await?;
+            count.build_query_scalar().persistent(false).fetch_one(pool).await
+        })
+    }
 
+    /// The place of the row that has `newer` others before it. Only the index is walked, and from its nearer end.
+    async fn log_place(&self, filter: &LogFilter, newer: i64, total: i64) -> Result<Option<LogPlace>, StoreError> {
+        let older = total - newer - 1;
+        let (order, skipped) = if newer <= older { ("desc", newer) } else { ("asc", older) };
+        db::reading!(db::REPORT, self, pool => async {
+            let mut find = QueryBuilder::new("select created_at, id from request_log");
+            push_conditions(&mut find, filter);
+            find.push(format_args!(" order by created_at {order}, id {order} limit 1 offset ")).push_bind(skipped);
+            find.build_query_as().persistent(false).fetch_optional(pool).await
+        })
+    }
+
+    async fn logs_from(&self, filter: &LogFilter, start: Start, limit: i64) -> Result<Vec<LogRow>, StoreError> {
+        db::reading!(db::REPORT, self, pool => async {
             let mut list = QueryBuilder::new("select * from request_log");
             push_conditions(&mut list, filter);
-            list.push(" order by created_at desc, id desc limit ").push_bind(page_size);
-            list.push(" offset ").push_bind(offset);
-            let rows = list.build_query_as().persistent(false).fetch_all(pool).await?;
-            Ok::<_, sqlx::Error>(LogPage { total, rows })
+            let bound = match start {
+                Start::Newest => None,
+                Start::At(place) => Some((place, " <= (")),
+                Start::After(place) => Some((place, " < (")),
+            };
+            if let Some((LogPlace { created_at, id }, compared)) = bound {
+                // The first condition says nothing new, but it is the one by which partitions are left out.
+                list.push(" and created_at <= ").push_bind(created_at);
+                list.push(" and (created_at, id)").push(compared).push_bind(created_at);
+                list.push(", ").push_bind(id).push(")");
+            }
+            list.push(" order by created_at desc, id desc limit ").push_bind(limit);
+            list.build_query_as().persistent(false).fetch_all(pool).await
         })
     }
 }
 
-fn push_rows<D>(query: &mut QueryBuilder<D>, rows: &[LogRow], id: &mut i64)
+fn push_rows<D>(query: &mut QueryBuilder<D>, rows: &[LogRow])
 where
     D: Database,
     i64: for<'a> Encode<'a, D> + Type<D>,
@@ -192,9 +272,8 @@ where
     Option<String>: for<'a> Encode<'a, D>,
 {
     query.push_values(rows, |mut values, row| {
-        *id += 1;
         values
-            .push_bind(*id)
+            .push_bind(row.id)
             .push_bind(storable(&row.request_id))
             .push_bind(row.created_at)
             .push_bind(row.provider_id)

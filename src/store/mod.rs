@@ -3,9 +3,11 @@
 //! Rules that keep one SQL text good for both databases: placeholders are `$1..$n`; ids come from the `counter` table;
 //! times are bigint microseconds, money bigint nano-dollars, prices bigint micro-dollars per million tokens; flags are
 //! bigint 0 or 1; lists and objects are JSON text; sums are cast back to bigint; no type or function of one database
-//! alone. Lookups return `Option`: whether absence is an error is for the caller to say. Every call has a deadline.
+//! alone. Where that cannot be, as for partitions, the statement is next to the arm of its database. A table that
+//! [`Snapshot`] reads has triggers that count its changes. Lookups return `Option`: whether absence is an error is for the caller to say. Every call has a deadline.
 
 mod db;
+mod epoch;
 mod error;
 mod import;
 mod keys;
@@ -13,9 +15,11 @@ mod location;
 mod logs;
 mod model_providers;
 mod models;
+mod nodes;
 mod providers;
 mod reseal;
 mod responses;
+mod retention;
 mod row;
 mod schema;
 mod settings;
@@ -24,15 +28,17 @@ mod stats;
 mod upstream_objects;
 
 pub use self::{
+    epoch::Changes,
     error::StoreError,
     keys::ApiKey,
-    logs::{LogFilter, LogPage, LogRow},
+    logs::{LogFilter, LogPage, LogPlace, LogRow},
     model_providers::ModelProvider,
     models::Model,
+    nodes::Node,
     providers::Provider,
     responses::KeptResponse,
-    snapshot::{Fingerprint, Snapshot},
-    stats::{Percentiles, ProviderStats, Stats, Tally},
+    snapshot::Snapshot,
+    stats::{Grouping, Percentiles, ProviderStats, Share, Stats, Tally},
     upstream_objects::UpstreamObject,
 };
 
@@ -82,6 +88,11 @@ impl Store {
     /// Where the data is, without secrets.
     pub fn describe(&self) -> String {
         self.location.describe()
+    }
+
+    /// Whether the database is a server, which may be away while this program is not.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.db, Db::Postgres(_))
     }
 
     /// An id that no row of `noun` has had or will have.

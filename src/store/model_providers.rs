@@ -1,9 +1,11 @@
 //! Which provider serves which model.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Store, StoreError, db, found_one, row::from_row};
 
 /// One row of `model_provider`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelProvider {
     pub id: i64,
     pub model_id: i64,

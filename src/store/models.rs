@@ -1,5 +1,6 @@
 //! Models: the names that clients ask for.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// One row of `model`. Prices are micro-dollars per million tokens.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     pub id: i64,
     /// Unique; what clients ask for.

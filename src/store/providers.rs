@@ -1,5 +1,6 @@
 //! Providers: accounts with vendors.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// One row of `provider`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provider {
     pub id: i64,
     /// Unique; what clients and logs call it.

@@ -52,6 +52,35 @@ pub struct ProviderStats {
     pub latency_ms: Percentiles,
 }
 
+/// What statistics can be broken down by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// Hours since the epoch; the oldest comes first.
+    Hour,
+    /// The providers' own names of models.
+    Model,
+    /// API keys.
+    Key,
+}
+
+/// The share of one hour, model or key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Share {
+    /// The hour, or the key's id where it is in the database.
+    pub id: Option<i64>,
+    /// The model's or the key's name.
+    pub name: Option<String>,
+    pub tally: Tally,
+    pub latency_ms: Percentiles,
+}
+
+from_row!(Share, |row| Self {
+    id: row.int_if_any("id")?,
+    name: row.text_if_any("name")?,
+    tally: sqlx::FromRow::from_row(row)?,
+    latency_ms: sqlx::FromRow::from_row(row)?,
+});
+
 /// Values that half, 95 % and 99 % of the requests stay at or below: exact, by nearest rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Percentiles {
@@ -126,7 +155,71 @@ const BY_PROVIDER: &str = concat!(
      group by provider_id order by count(*) desc, provider_id"
 );
 
+/// A statement for one [`Grouping`]: by which columns or terms, which of them must be known, how they are shown, in which
+/// order, and how many at most.
+macro_rules! breakdown {
+    ($by:literal, known $known:literal, show $shown:literal, order $order:literal, most $most:literal) => {
+        concat!(
+            "select ",
+            $shown,
+            ", ",
+            percentiles!(),
+            ", ",
+            tally!(),
+            " from (select request_log.*, latency_ms as value, \
+             row_number() over (partition by ",
+            $by,
+            " order by latency_ms) as place, count(*) over (partition by ",
+            $by,
+            ") as places from request_log where created_at >= $1 and ",
+            $known,
+            " is not null) as ranked group by ",
+            $by,
+            " order by ",
+            $order,
+            " limit ",
+            $most
+        )
+    };
+}
+
+const BY_HOUR: &str = breakdown!(
+    "created_at / 3600000000",
+    known "created_at",
+    show "created_at / 3600000000 as id, cast(null as text) as name",
+    order "created_at / 3600000000",
+    most "169"
+);
+
+const BY_MODEL: &str = breakdown!(
+    "upstream_model",
+    known "upstream_model",
+    show "cast(null as bigint) as id, upstream_model as name",
+    order "count(*) desc, upstream_model",
+    most "100"
+);
+
+const BY_KEY: &str = breakdown!(
+    "key_id, key_name",
+    known "key_name",
+    show "key_id as id, key_name as name",
+    order "count(*) desc, key_name",
+    most "100"
+);
+
 impl Store {
+    /// What happened at `from` or later by hour, or by the busiest hundred models or keys.
+    pub async fn breakdown(&self, from: i64, by: Grouping) -> Result<Vec<Share>, StoreError> {
+        let statement = match by {
+            Grouping::Hour => BY_HOUR,
+            Grouping::Model => BY_MODEL,
+            Grouping::Key => BY_KEY,
+        };
+        db::reading!(db::REPORT, self, pool => async {
+            sqlx::query_as(statement).bind(from).fetch_all(pool).await
+        })
+    }
+
     /// Totals of what happened at `from` or later.
     pub async fn stats(&self, from: i64) -> Result<Stats, StoreError> {
         db::reading!(db::REPORT, self, pool => async {

@@ -1,11 +1,12 @@
 //! How the events of a stream are told apart.
 
 use llm_protocol::{
+    aws_events::Messages,
     ir::ApiError,
     sse::{Frame, Framer},
 };
 
-use super::{aws_events::Messages, malformed, truncated};
+use super::{malformed, truncated};
 
 /// How a provider frames its streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

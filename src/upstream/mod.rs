@@ -1,6 +1,5 @@
 //! Talking to providers over HTTP: connections, deadlines, bodies, and what their failures mean.
 
-mod aws_events;
 mod body;
 mod client;
 mod error;

@@ -1,18 +1,22 @@
 //! What survives the end of the process, whether it came as a signal or as a blow.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support::{
-    Dialect, Gateway, Raw, Reply, Request, Script, Upstream, eventually,
+    Dialect, Gateway, PATIENCE, Raw, Reply, Request, Script, Upstream, eventually,
     gateway::{chat, question},
 };
 
 const ROUNDS: usize = 20;
 
 /// Deals admin writes until the process is gone, and returns the names of those that were acknowledged.
-async fn write_until_the_end(address: std::net::SocketAddr, prefix: String) -> Vec<String> {
+async fn write_until_the_end(address: std::net::SocketAddr, prefix: String, first: Arc<Notify>) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for number in 0.. {
         let name = format!("{prefix}-{number}");
@@ -21,6 +25,7 @@ async fn write_until_the_end(address: std::net::SocketAddr, prefix: String) -> V
         let Some(status) = status_of(&request, address).await else { break };
         assert_eq!(status, 201, "{name}");
         acknowledged.push(name);
+        first.notify_one();
     }
     acknowledged
 }
@@ -44,9 +49,11 @@ async fn no_acknowledged_write_is_lost_to_kill_9() {
     let mut gateway = Gateway::start().await;
     let mut written = Vec::new();
     for round in 0..ROUNDS {
-        let writers: Vec<_> = (0..3)
-            .map(|writer| tokio::spawn(write_until_the_end(gateway.address(), format!("r{round}w{writer}"))))
-            .collect();
+        let first = Arc::new(Notify::new());
+        let writer = |writer| write_until_the_end(gateway.address(), format!("r{round}w{writer}"), first.clone());
+        let writers: Vec<_> = (0..3).map(|number| tokio::spawn(writer(number))).collect();
+        // A database server takes a while to be connected to.
+        tokio::time::timeout(PATIENCE, first.notified()).await.expect("a write is acknowledged");
         // Another moment each round, so that the blow falls into all phases of a write.
         tokio::time::sleep(Duration::from_millis(30 + 17 * round as u64 % 120)).await;
         gateway.kill();

@@ -45,6 +45,11 @@ pub fn encode(bytes: &[u8]) -> String {
     ::base64::Engine::encode(&::base64::prelude::BASE64_STANDARD, bytes)
 }
 
+/// `text` behind a mark, in the alphabet for URLs and without padding.
+pub fn wrap_url_safe(mark: &str, text: &str) -> String {
+    format!("{mark}{}", ::base64::Engine::encode(&::base64::prelude::BASE64_URL_SAFE_NO_PAD, text))
+}
+
 /// The type of a file, told by the base64 of its first bytes.
 pub fn sniff(data: &str) -> Option<&'static str> {
     const SIGNS: [(&str, &str); 7] = [

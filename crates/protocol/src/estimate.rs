@@ -164,8 +164,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_sent_counts() {
-        let said =
-            |parts: Vec<Part>| Request { messages: vec![Message { role: Role::User, parts }], ..Request::default() };
+        let said = |parts: Vec<Part>| Request { messages: vec![Message::new(Role::User, parts)], ..Request::default() };
         let plain = tokens(&said(vec![Part::text("hello")]));
         let picture = Media {
             kind: MediaKind::Image,
@@ -174,6 +173,7 @@ mod tests {
             name: None,
             detail: None,
             cache: None,
+            place: crate::ir::Place::default(),
         };
         assert!(tokens(&said(vec![Part::text("hello"), Part::Media(picture)])) >= plain + PER_MEDIUM);
         let tool = Tool::Function(FunctionTool { name: "look_up".into(), ..FunctionTool::default() });

@@ -11,6 +11,7 @@
 //! stream pass through [`Passthrough`], and the upstream's decoder only observes.
 
 pub mod anthropic;
+pub mod aws_events;
 mod base64;
 pub mod bedrock_converse;
 pub mod estimate;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, de::Visitor};
 
 use crate::{
     ir::Malformed,
+    json::Json,
     scan::{self, Fault, MAX_DEPTH},
 };
 
@@ -93,6 +94,14 @@ impl<'a> Members<'a> {
     /// The keys in the order written.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|member| &*member.key)
+    }
+
+    /// An object of these members alone, as far as they are there, each as it was written.
+    pub fn keep(&self, keys: &[&str]) -> Vec<u8> {
+        let kept = self.list.iter().filter(|member| keys.contains(&&*member.key));
+        let members: Vec<String> =
+            kept.map(|member| format!("{}:{}", Json::from(&*member.key), member.value)).collect();
+        format!("{{{}}}", members.join(",")).into_bytes()
     }
 
     /// The body with `edits` made, every other byte as it was. Of two edits of one key the first counts.

@@ -119,7 +119,7 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
         .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the provider's protocol is not spoken here"))?;
     let question = Canonical {
         model: model.to_owned(),
-        messages: vec![Message { role: Role::User, parts: vec![Part::text(QUESTION)] }],
+        messages: vec![Message::new(Role::User, vec![Part::text(QUESTION)])],
         max_output_tokens: Some(LONGEST_ANSWER),
         ..Canonical::default()
     };

@@ -27,7 +27,7 @@ pub struct SystemHealth {
     /// `healthy` or `unhealthy`.
     #[schema(example = "healthy")]
     pub database_status: &'static str,
-    /// `healthy`, `unhealthy`, or `disabled` where none is configured.
+    /// Of Redis: `healthy`; `unhealthy`, while limits hold for each gateway alone; or `disabled` where none is configured.
     #[schema(example = "disabled")]
     pub cache_status: &'static str,
 }
@@ -76,7 +76,11 @@ pub(crate) async fn health(_: Operator, State(app): State<Arc<App>>) -> Result<J
         timestamp: clock::rfc3339(clock::now_micros()),
         providers,
         database_status,
-        cache_status: "disabled",
+        cache_status: match &app.shared {
+            None => "disabled",
+            Some(shared) if shared.is_healthy() => "healthy",
+            Some(_) => "unhealthy",
+        },
     }))
 }
 
@@ -107,7 +111,7 @@ fn of_row(app: &App, row: &Provider) -> ProviderHealthView {
 }
 
 fn of_provider(provider: &catalog::Provider) -> ProviderHealthView {
-    let View { state, response_time_ms, consecutive_failures, success_rate, last_check, last_error } =
+    let View { state, response_time_ms, consecutive_failures, success_rate, last_check, last_error, .. } =
         provider.health.view();
     ProviderHealthView {
         provider_id: provider.id,

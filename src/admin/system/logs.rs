@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use llm_protocol::ir::ApiError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    admin::{Operator, input::Params},
+    admin::{Operator, error::invalid, input::Params},
     app::App,
     clock,
     http::error::Failure,
-    store::{LogFilter, LogRow},
+    store::{LogFilter, LogPage, LogPlace, LogRow},
 };
 
 /// One page of the log, newest first.
@@ -22,6 +23,9 @@ pub struct Logs {
     pub page: i64,
     pub page_size: i64,
     pub logs: Vec<LogView>,
+    /// What to send as `before` for the rows that come after these; `null` where these are the last.
+    #[schema(example = "1767225600250000.42")]
+    pub next: Option<String>,
 }
 
 /// What became of one request. What is not known is `null`.
@@ -82,6 +86,7 @@ pub struct LogView {
     params(
         ("page" = Option<i64>, Query, description = "From 1", minimum = 1),
         ("page_size" = Option<i64>, Query, description = "1 to 100; 50 by default", minimum = 1, maximum = 100),
+        ("before" = Option<String>, Query, description = "`next` of the page before, instead of `page`: fast however far"),
         ("status_code" = Option<i64>, Query),
         ("provider_id" = Option<i64>, Query),
         ("model" = Option<String>, Query, description = "As the client named it"),
@@ -100,7 +105,24 @@ pub struct LogView {
 pub(crate) async fn logs(_: Operator, State(app): State<Arc<App>>, params: Params) -> Result<Json<Logs>, Failure> {
     let page = params.integer("page", 1..=i64::MAX)?.unwrap_or(1);
     let page_size = params.integer("page_size", 1..=100)?.unwrap_or(50);
-    let filter = LogFilter {
+    let filter = filter(&params)?;
+    app.journal.settle().await;
+    let found = match before(&params)? {
+        None => app.store.logs(&filter, page, page_size).await?,
+        Some(place) => LogPage {
+            total: app.store.count_logs(&filter).await?,
+            rows: app.store.logs_after(&filter, Some(place), page_size).await?,
+        },
+    };
+    let full = i64::try_from(found.rows.len()).is_ok_and(|rows| rows == page_size);
+    let next = found.rows.last().filter(|_| full).map(|row| format!("{}.{}", row.created_at, row.id));
+    let logs = found.rows.into_iter().map(LogView::from).collect();
+    Ok(Json(Logs { total: found.total, page, page_size, logs, next }))
+}
+
+/// The rows that a query asks for.
+pub(super) fn filter(params: &Params) -> Result<LogFilter, ApiError> {
+    Ok(LogFilter {
         status_code: params.integer("status_code", 100..=599)?,
         provider_id: params.integer("provider_id", 0..=i64::MAX)?,
         model: params.text("model"),
@@ -112,10 +134,15 @@ pub(crate) async fn logs(_: Operator, State(app): State<Arc<App>>, params: Param
         request_id: params.text("request_id"),
         stream: params.flag("stream")?,
         text: params.text("q"),
-    };
-    app.journal.settle().await;
-    let found = app.store.logs(&filter, page, page_size).await?;
-    Ok(Json(Logs { total: found.total, page, page_size, logs: found.rows.into_iter().map(LogView::from).collect() }))
+    })
+}
+
+fn before(params: &Params) -> Result<Option<LogPlace>, ApiError> {
+    let Some(text) = params.text("before") else { return Ok(None) };
+    let place = text
+        .split_once('.')
+        .and_then(|(created_at, id)| Some(LogPlace { created_at: created_at.parse().ok()?, id: id.parse().ok()? }));
+    place.map(Some).ok_or_else(|| invalid("before", format!("`before` must be the `next` of a page, not `{text}`")))
 }
 
 impl From<LogRow> for LogView {

@@ -1,5 +1,7 @@
 //! How the gateway and its providers are doing.
 
+mod cluster;
+mod export;
 mod health;
 mod logs;
 mod stats;
@@ -7,6 +9,8 @@ mod stats;
 use axum::http::StatusCode;
 
 pub(super) use self::{
+    cluster::{__path_cluster, cluster},
+    export::{__path_export, export},
     health::{__path_health, health},
     logs::{__path_logs, logs},
     stats::{__path_stats, stats},

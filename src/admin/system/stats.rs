@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use llm_protocol::ir::ApiError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{health::hundredths, logs::dollars};
 use crate::{
-    admin::{Operator, input::Params},
+    admin::{Operator, error::invalid, input::Params},
     app::App,
     clock,
     http::error::Failure,
-    store::{self, Tally},
+    store::{self, Grouping, Share, Tally},
 };
 
 /// What happened in the last hours.
@@ -29,6 +30,15 @@ pub struct SystemStats {
     pub dropped_log_rows: u64,
     /// Those with traffic, the busiest first.
     pub providers: Vec<ProviderStats>,
+    /// Hours with traffic, the oldest first; the first one is counted from the time that `hours` goes back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hour: Option<Vec<HourStats>>,
+    /// Models under their providers' own names, the busiest hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_model: Option<Vec<ModelStats>>,
+    /// API keys, the busiest hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_key: Option<Vec<KeyStats>>,
     pub timestamp: String,
 }
 
@@ -66,6 +76,36 @@ pub struct ProviderStats {
     pub totals: Totals,
 }
 
+/// One hour's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HourStats {
+    /// When it began.
+    #[schema(example = "2026-01-31T08:00:00Z")]
+    pub hour: String,
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// One model's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelStats {
+    #[schema(example = "gpt-5.4-mini")]
+    pub model: String,
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// One API key's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyStats {
+    /// `null` for keys of the configuration.
+    pub key_id: Option<i64>,
+    #[schema(example = "mobile-app")]
+    pub key_name: String,
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
 /// Values that half, 95 % and 99 % of the requests stay at or below.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Percentiles {
@@ -79,7 +119,10 @@ pub struct Percentiles {
     get,
     path = "/stats",
     tag = "admin",
-    params(("hours" = Option<i64>, Query, description = "How far back, 1 to 168; 24 by default", minimum = 1, maximum = 168)),
+    params(
+        ("hours" = Option<i64>, Query, description = "How far back, 1 to 168; 24 by default", minimum = 1, maximum = 168),
+        ("group_by" = Option<String>, Query, description = "What to break it down by besides providers: `hour`, `model`, `key`, or several, separated by commas"),
+    ),
     responses((status = 200, body = SystemStats)),
     security(("admin_key" = []), ("admin_key_header" = []))
 )]
@@ -89,9 +132,30 @@ pub(crate) async fn stats(
     params: Params,
 ) -> Result<Json<SystemStats>, Failure> {
     let hours = params.integer("hours", 1..=168)?.unwrap_or(24);
+    let wanted = groupings(&params)?;
     let now = clock::now_micros();
+    let from = now - hours * HOUR;
     app.journal.settle().await;
-    let stats = app.store.stats(now - hours * 3_600_000_000).await?;
+    let stats = app.store.stats(from).await?;
+    let breakdown = async |by| {
+        if !wanted.contains(&by) {
+            return Ok(None);
+        }
+        app.store.breakdown(from, by).await.map(Some)
+    };
+    let hour = |share: Share| HourStats {
+        hour: clock::rfc3339(share.id.unwrap_or_default() * HOUR),
+        totals: Totals::of(&share.tally, share.latency_ms),
+    };
+    let model = |share: Share| ModelStats {
+        totals: Totals::of(&share.tally, share.latency_ms),
+        model: share.name.unwrap_or_default(),
+    };
+    let key = |share: Share| KeyStats {
+        key_id: share.id,
+        totals: Totals::of(&share.tally, share.latency_ms),
+        key_name: share.name.unwrap_or_default(),
+    };
     let provider = |share: &store::ProviderStats| ProviderStats {
         provider_id: share.provider_id,
         provider_name: share.provider_name.clone(),
@@ -103,8 +167,27 @@ pub(crate) async fn stats(
         ttft_ms: stats.ttft_ms.into(),
         dropped_log_rows: app.journal.dropped(),
         providers: stats.providers.iter().map(provider).collect(),
+        by_hour: breakdown(Grouping::Hour).await?.map(|shares| shares.into_iter().map(hour).collect()),
+        by_model: breakdown(Grouping::Model).await?.map(|shares| shares.into_iter().map(model).collect()),
+        by_key: breakdown(Grouping::Key).await?.map(|shares| shares.into_iter().map(key).collect()),
         timestamp: clock::rfc3339(now),
     }))
+}
+
+/// Microseconds.
+const HOUR: i64 = 3_600_000_000;
+
+/// What `group_by` asks for.
+fn groupings(params: &Params) -> Result<Vec<Grouping>, ApiError> {
+    let text = params.text("group_by").unwrap_or_default();
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let grouping = |word| match word {
+        "hour" => Ok(Grouping::Hour),
+        "model" => Ok(Grouping::Model),
+        "key" => Ok(Grouping::Key),
+        _ => Err(invalid("group_by", format!("`group_by` must be of `hour`, `model` and `key`, not `{word}`"))),
+    };
+    words.map(grouping).collect()
 }
 
 impl Totals {

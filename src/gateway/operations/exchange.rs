@@ -1,15 +1,21 @@
 //! An operation at one target: the client's bytes under the target's name for the model, and the answer as far as it has to be
 //! there before it counts.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, response::Parts};
 use bytes::Bytes;
 use llm_protocol::{
     Outbound, ProtocolId, Target as Aim,
+    gemini::Gemini,
     ir::{ApiError, ErrorKind, Losses, Usage},
     models::ModelRules,
     openai_chat::OpenAiChat,
-    operations::{Decoder, Embeddings, embeddings_endpoint, read_answer},
-    outbound,
+    operations::{
+        Decoder,
+        embeddings::{self, Embeddings},
+        read_answer,
+    },
     splice::{Edit, Members},
 };
 use tokio::time::{Instant, timeout_at};
@@ -49,9 +55,16 @@ pub struct Request<'a> {
 /// What is sent to a target, and what has to be known to read its answer.
 pub struct Prepared {
     outgoing: Outgoing,
-    /// A request for embeddings that was put into other words.
-    translated: Option<Embeddings>,
+    translated: Option<Translated>,
     pub losses: Losses,
+}
+
+/// A request for embeddings that was put into other words.
+struct Translated {
+    request: Embeddings,
+    /// What the client asked, and what the provider was asked.
+    from: embeddings::Call,
+    to: embeddings::Call,
 }
 
 /// What came of an attempt that did not fail.
@@ -83,15 +96,23 @@ impl Exchange for Request<'_> {
 
     fn prepare(&mut self, target: &Target) -> Result<Prepared, Unsaid> {
         let spoken = target.provider.protocols(&target.model);
-        if spoken.iter().any(|protocol| is_openai(*protocol)) {
-            return Ok(self.pass(target)?);
-        }
-        match (outbound(ProtocolId::Gemini), self.expects) {
-            (Some(gemini), Expects::Embeddings) if spoken.contains(&ProtocolId::Gemini) => {
-                Ok(self.translate(target, gemini)?)
+        let openai = spoken.iter().any(|protocol| is_openai(*protocol));
+        let gemini = spoken.contains(&ProtocolId::Gemini);
+        match self.expects {
+            Expects::Embeddings(asked) if asked.is_googles() && gemini => Ok(self.pass(target, &Gemini)?),
+            Expects::Embeddings(asked) if asked.is_googles() && openai => {
+                Ok(self.translate(target, asked, embeddings::Call::OpenAi, &OpenAiChat)?)
             }
+            Expects::Embeddings(asked) if gemini && !openai => {
+                Ok(self.translate(target, asked, embeddings::Call::GeminiBatch, &Gemini)?)
+            }
+            _ if openai => Ok(self.pass(target, &OpenAiChat)?),
             _ => Err(elsewhere(self.path, &target.provider.name).into()),
         }
+    }
+
+    fn headers(prepared: &mut Prepared) -> &mut HeaderMap {
+        &mut prepared.outgoing.headers
     }
 
     async fn send(
@@ -109,42 +130,57 @@ impl Exchange for Request<'_> {
 }
 
 impl Request<'_> {
-    fn pass(&self, target: &Target) -> Result<Prepared, ApiError> {
+    /// `outbound` reads the errors.
+    fn pass(&self, target: &Target, outbound: &'static dyn Outbound) -> Result<Prepared, ApiError> {
         let mut edits: Vec<Edit> = self.asked.removals.clone();
-        if let (Expects::Completions, Payload::Json(members)) = (self.expects, self.payload) {
-            let rules = ModelRules::default();
-            edits.extend(OpenAiChat.adapt_request(members, Aim { model: &target.model, rules: &rules }));
+        let (mut path, mut model) = (Cow::Borrowed(self.path), &*target.model);
+        match (self.expects, self.payload) {
+            (Expects::Completions, Payload::Json(members)) => {
+                let rules = ModelRules::default();
+                edits.extend(OpenAiChat.adapt_request(members, Aim { model, rules: &rules }));
+            }
+            (Expects::Embeddings(asked), Payload::Json(members)) if asked.is_googles() => {
+                edits.extend(asked.rename(members, model));
+                (path, model) = (asked.endpoint(model).into(), "");
+            }
+            _ => {}
         }
-        let body = self.payload.rewritten(self.body, &target.model, &edits);
+        let body = self.payload.rewritten(self.body, model, &edits);
         let call = Operation {
             provider: &target.provider,
             method: self.method.clone(),
-            path: self.path,
+            path: &path,
             query: self.query.as_deref(),
             model: Some(&*target.model).filter(|model| !model.is_empty()),
             content_type: self.content_type.clone(),
             body,
         };
-        let outgoing = Outgoing::operation(call, &OpenAiChat)?;
+        let outgoing = Outgoing::operation(call, outbound)?;
         Ok(Prepared { outgoing, translated: None, losses: Losses::default() })
     }
 
-    fn translate(&self, target: &Target, gemini: &'static dyn Outbound) -> Result<Prepared, ApiError> {
+    fn translate(
+        &self,
+        target: &Target,
+        from: embeddings::Call,
+        to: embeddings::Call,
+        outbound: &'static dyn Outbound,
+    ) -> Result<Prepared, ApiError> {
         let body = self.payload.rewritten(self.body, "", &self.asked.removals);
         let mut losses = Losses::default();
-        let embeddings = Embeddings::decode(&Members::read(&body)?, &mut losses)?;
+        let request = from.read(&Members::read(&body)?, &mut losses)?;
         self.fidelity.judge(&losses, &target.provider.name)?;
         let call = Operation {
             provider: &target.provider,
             method: Method::POST,
-            path: &embeddings_endpoint(&target.model),
+            path: &to.endpoint(&target.model),
             query: None,
             model: Some(&target.model),
             content_type: Some(HeaderValue::from_static("application/json")),
-            body: embeddings.encode(&target.model).into(),
+            body: to.write(&request, &target.model).into(),
         };
-        let outgoing = Outgoing::operation(call, gemini)?;
-        Ok(Prepared { outgoing, translated: Some(embeddings), losses })
+        let outgoing = Outgoing::operation(call, outbound)?;
+        Ok(Prepared { outgoing, translated: Some(Translated { request, from, to }), losses })
     }
 
     async fn read(
@@ -181,8 +217,8 @@ impl Request<'_> {
         let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
         match &prepared.translated {
             None => Ok(Answer::Whole { usage: read_answer(&body)?, body }),
-            Some(embeddings) => {
-                let (body, usage) = embeddings.answer(&body, &target.model)?;
+            Some(Translated { request, from, to }) => {
+                let (body, usage) = from.answer(*to, request, &body, &target.model)?;
                 Ok(Answer::Whole { body: body.into(), usage })
             }
         }
@@ -207,6 +243,6 @@ pub fn speaks_openai(provider: &Provider) -> bool {
 fn elsewhere(path: &str, provider: &str) -> ApiError {
     ApiError::new(
         ErrorKind::InvalidRequest,
-        format!("provider `{provider}` does not speak OpenAI's API, which `{path}` belongs to"),
+        format!("provider `{provider}` speaks no protocol in which it could be asked for `{path}`"),
     )
 }

@@ -1,4 +1,4 @@
-//! OpenAI's operations beside its generating ones: routed, metered and passed on, with the failover that chat has.
+//! Operations beside the generating ones, OpenAI's and Google's for embeddings: routed, metered and passed on, with the failover that chat has.
 
 mod exchange;
 mod passing;
@@ -11,11 +11,13 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Response, header},
 };
+use bytes::Bytes;
 use llm_protocol::{
     Inbound,
+    gemini::Gemini,
     ir::{ApiError, Malformed},
     openai_chat::OpenAiChat,
-    operations::Filter,
+    operations::{Filter, embeddings},
     splice::Members,
 };
 
@@ -26,7 +28,7 @@ use self::{
     payload::Payload,
 };
 use super::{
-    Arrival, Work, admit,
+    Arrival, Work, admission,
     asked::Asked,
     asks_for_usage, auth, deadlines,
     drive::{Patience, Won, drive},
@@ -34,12 +36,12 @@ use super::{
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, routing};
+use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
 
 /// One operation.
 #[derive(Debug)]
 pub struct Operation {
-    /// Below a base URL.
+    /// Below a base URL, or what follows the model in a path that names it.
     path: &'static str,
     endpoint: Endpoint,
     expects: Expects,
@@ -53,7 +55,7 @@ pub enum Expects {
     /// JSON, or events whose usage has to be asked for.
     Completions,
     /// JSON that other protocols can give too.
-    Embeddings,
+    Embeddings(embeddings::Call),
     Json,
     /// Sound, text or JSON, by what the client asked for.
     Media,
@@ -65,8 +67,14 @@ const fn operation(path: &'static str, endpoint: Endpoint, expects: Expects) -> 
     Operation { path, endpoint, expects, default_model: None }
 }
 
+const fn embeds(path: &'static str, call: embeddings::Call) -> Operation {
+    operation(path, Endpoint::Embeddings, Expects::Embeddings(call))
+}
+
 pub static COMPLETIONS: Operation = operation("/completions", Endpoint::Completions, Expects::Completions);
-pub static EMBEDDINGS: Operation = operation("/embeddings", Endpoint::Embeddings, Expects::Embeddings);
+pub static EMBEDDINGS: Operation = embeds("/embeddings", embeddings::Call::OpenAi);
+pub static EMBED_CONTENT: Operation = embeds(":embedContent", embeddings::Call::Gemini);
+pub static BATCH_EMBED_CONTENTS: Operation = embeds(":batchEmbedContents", embeddings::Call::GeminiBatch);
 pub static IMAGES: Operation = operation("/images/generations", Endpoint::Images, Expects::Json);
 pub static IMAGE_EDITS: Operation = operation("/images/edits", Endpoint::Images, Expects::Json);
 pub static SPEECH: Operation = operation("/audio/speech", Endpoint::Audio, Expects::Media);
@@ -78,13 +86,20 @@ pub static MODERATIONS: Operation = Operation {
 };
 pub static RERANK: Operation = operation("/rerank", Endpoint::Rerank, Expects::Json);
 
-/// All operations that name a model.
+/// All of OpenAI's that name a model.
 pub static ALL: [&Operation; 9] =
     [&COMPLETIONS, &EMBEDDINGS, &IMAGES, &IMAGE_EDITS, &SPEECH, &TRANSCRIPTIONS, &TRANSLATIONS, &MODERATIONS, &RERANK];
 
 impl Operation {
     pub fn path(&self) -> &'static str {
         self.path
+    }
+
+    fn inbound(&self) -> &'static dyn Inbound {
+        match self.expects {
+            Expects::Embeddings(call) if call.is_googles() => &Gemini,
+            _ => &OpenAiChat,
+        }
     }
 }
 
@@ -101,7 +116,12 @@ impl Work for Call {
     }
 
     fn inbound(&self) -> &'static dyn Inbound {
-        &OpenAiChat
+        self.operation.inbound()
+    }
+
+    /// What is said counts; what is heard or shown is known when it is done.
+    fn estimate(&self, _app: &App, body: &Bytes) -> Estimate {
+        Estimate { prompt: admission::estimate_of_text(body), answer: 0 }
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
@@ -111,7 +131,6 @@ impl Work for Call {
         record.asked(&asked.wish.model, asked.stream, Manners { include_usage, ..Manners::default() });
         let (catalog, caller) = (app.catalog(), &arrival.caller);
         auth::allow(&catalog, caller, &asked.wish.model)?;
-        admit(app, caller)?;
         let groups = auth::candidates(&catalog, caller, &asked.wish)?;
         let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
         let mut request = Request {
@@ -137,7 +156,7 @@ impl Call {
     fn read(&self, members: &Members<'_>, headers: &HeaderMap) -> Result<(Asked, bool), Malformed> {
         let default = self.operation.default_model.filter(|_| members.get("model").is_none());
         let model = self.model.clone().or(default.map(str::to_owned));
-        let asked = Asked::read(&super::Call { model, ..super::Call::of(&OpenAiChat) }, members, headers)?;
+        let asked = Asked::read(&super::Call { model, ..super::Call::of(self.inbound()) }, members, headers)?;
         Ok((asked, members.get("stream_options").is_some_and(asks_for_usage)))
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     catalog::{Caller, Catalog, Endpoint, Provider, forbidden},
     fidelity::Fidelity,
     gateway::{
-        Arrival, Call, Work, admit,
+        Arrival, Call, Work,
         asked::Asked,
         auth,
         drive::{Patience, drive},
@@ -78,7 +78,6 @@ impl Work for Stored {
         let asked = asked(&payload, &arrival)?;
         let caller = &arrival.caller;
         self.permit(caller, &arrival.method)?;
-        admit(app, caller)?;
         let owner = owner(caller);
         let provider = self.provider(app, &payload, &asked, caller).await?;
         let path = self.path();

@@ -23,6 +23,7 @@ use crate::{
         record::Record,
         whereabouts::owner,
     },
+    limits::Class,
 };
 
 /// A call about an answer.
@@ -39,6 +40,10 @@ impl Work for Kept {
 
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
+    }
+
+    fn class(&self) -> Class {
+        Class::Lookup
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {

@@ -15,6 +15,7 @@ mod socket;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{body::Body, http::Response};
+use bytes::Bytes;
 use llm_protocol::{
     Inbound, ProtocolId,
     ir::{ApiError, ErrorKind, Malformed},
@@ -30,12 +31,16 @@ use self::{
     references::Resolved,
 };
 use super::{
-    Arrival, Call, Origin, Work, handle,
+    Arrival, Call, Origin, Work, admission, handle,
     held::{Held, Holder},
     record::Record,
     whereabouts::{self, Found, owner},
 };
-use crate::{app::App, catalog::Endpoint};
+use crate::{
+    app::App,
+    catalog::Endpoint,
+    limits::{Class, Estimate},
+};
 
 /// The last answer on a connection, for the next request on it.
 #[derive(Default)]
@@ -76,6 +81,14 @@ impl Work for Create {
 
     fn inbound(&self) -> &'static dyn Inbound {
         &OpenAiResponses
+    }
+
+    fn class(&self) -> Class {
+        if self.prewarm { Class::Lookup } else { Class::Work }
+    }
+
+    fn estimate(&self, app: &App, body: &Bytes) -> Estimate {
+        admission::estimate_of(app, &OpenAiResponses, body)
     }
 
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {

@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{super::Call, call, count};
 use crate::{
     app::App,
+    gateway::operations,
     http::{error::respond, middleware::RequestId},
 };
 
@@ -41,8 +42,9 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
 /// Generate content
 ///
 /// Google's Gemini API in front of every provider. The path ends with the model, a colon and a verb: `generateContent`;
-/// `streamGenerateContent`, which answers with one JSON array unless `alt=sse` asks for server-sent events; or `countTokens`,
-/// whose answer is an estimate where the header `X-Orchestrator-Estimate` says so.
+/// `streamGenerateContent`, which answers with one JSON array unless `alt=sse` asks for server-sent events; `countTokens`, whose
+/// answer is an estimate where the header `X-Orchestrator-Estimate` says so; or `embedContent` and `batchEmbedContents`, which
+/// providers of OpenAI's embeddings are asked for too: texts only.
 #[utoipa::path(
     post,
     path = "/v1beta/models/{*id}",
@@ -69,11 +71,15 @@ pub(crate) async fn generate(State(app): State<Arc<App>>, path: RawPathParams, r
     let sse = request.uri().query().is_some_and(asks_for_events);
     let Some((model, verb)) = asked else { return no_such_verb(&request) };
     let model = Some(model.strip_prefix("models/").unwrap_or(model).to_owned());
-    let asked = |stream| Call { model, stream: Some(stream), array: stream && !sse, ..Call::of(&Gemini) };
+    let operation = |operation| operations::Call { operation, model: model.clone() };
+    let asked =
+        |stream| Call { model: model.clone(), stream: Some(stream), array: stream && !sse, ..Call::of(&Gemini) };
     match verb {
         "generateContent" => call(&app, asked(false), request).await,
         "streamGenerateContent" => call(&app, asked(true), request).await,
         "countTokens" => count(&app, asked(false), request, total).await,
+        "embedContent" => call(&app, operation(&operations::EMBED_CONTENT), request).await,
+        "batchEmbedContents" => call(&app, operation(&operations::BATCH_EMBED_CONTENTS), request).await,
         _ => no_such_verb(&request),
     }
 }
@@ -90,7 +96,8 @@ fn asks_for_events(query: &str) -> bool {
 
 fn no_such_verb(request: &Request) -> Response<Body> {
     let request_id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let message = "the path must end with a model, a colon and generateContent, streamGenerateContent or countTokens";
+    let message = "the path must end with a model, a colon and generateContent, streamGenerateContent, countTokens, \
+                   embedContent or batchEmbedContents";
     respond(&Gemini, &ApiError::new(ErrorKind::NotFound, message), &request_id)
 }
 

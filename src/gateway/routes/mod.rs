@@ -9,12 +9,12 @@ mod operations;
 mod responses;
 mod stored;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
     extract::{Path, Request, rejection::PathRejection},
-    http::{HeaderMap, Response, header},
+    http::{HeaderMap, Response, header, request::Parts},
 };
 use llm_protocol::{
     Inbound,
@@ -23,17 +23,23 @@ use llm_protocol::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Arrival, Call, Work, auth, count, record::Record, tell_attempts};
-
+use super::{
+    Arrival, Call, TRACEPARENT, Work,
+    admission::{self, Refused},
+    auth, count,
+    record::Record,
+    tell_attempts,
+};
 use crate::{
     app::App,
-    catalog::Endpoint,
+    catalog::{Caller, Endpoint},
     clock,
     http::{
         body::read_body,
         error::{Failure, respond},
         middleware::RequestId,
     },
+    limits::Class,
     store::LogRow,
 };
 
@@ -81,6 +87,10 @@ impl Work for Counting {
         self.call.inbound
     }
 
+    fn class(&self) -> Class {
+        Class::Lookup
+    }
+
     async fn run(self, app: &Arc<App>, arrival: Arrival, record: &mut Record) -> Result<Response<Body>, ApiError> {
         let Arrival { caller, headers, body, .. } = arrival;
         let counted = count::count(app, &self.call, &caller, &headers, body, record).await?;
@@ -89,7 +99,7 @@ impl Work for Counting {
     }
 }
 
-/// What every call goes through: a record is begun, the caller is identified, the body is read.
+/// What every call goes through: a record is begun, the caller is identified, the body is read, the limits are asked.
 pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (inbound, endpoint) = (work.inbound(), work.endpoint());
@@ -104,19 +114,43 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
         ..LogRow::default()
     };
-    let mut record = Record::begin(app.clone(), &request_id, row);
+    let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
+    let traceparent = record.traceparent();
     let answer = async {
-        let caller = auth::identify(app, &parts, address)?;
+        let caller = identify(app, &parts, address).await?;
         record.called_by(&caller);
         caller.permit(endpoint, address)?;
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
+        let admission = admission::admit(app, &caller, address, work.class(), || work.estimate(app, &body)).await?;
+        let standing = admission.standing();
+        record.admitted(admission);
         let arrival = Arrival { caller, method: parts.method, uri: parts.uri, headers: parts.headers, body };
-        work.run(app, arrival, &mut record).await
+        match work.run(app, arrival, &mut record).await {
+            Ok(response) => Ok((response, standing)),
+            Err(error) => Err(Box::new(Refused { error, standing })),
+        }
     };
-    match app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping())) {
-        Ok(response) => response,
-        Err(error) => refuse(inbound, &error, &request_id, &mut record),
+    let answer = app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping().into()));
+    let (mut response, standing) = match answer {
+        Ok(answered) => answered,
+        Err(refused) => (refuse(inbound, &refused.error, &request_id, &mut record), refused.standing),
+    };
+    admission::tell(&standing, inbound.id(), response.headers_mut());
+    if let Some(traceparent) = traceparent {
+        response.headers_mut().insert(TRACEPARENT, traceparent);
+    }
+    response
+}
+
+/// The caller behind a request's key. Who has none is counted by address, so that nobody tries keys for long.
+async fn identify(app: &App, parts: &Parts, address: Option<IpAddr>) -> Result<Arc<Caller>, Box<Refused>> {
+    match auth::identify(app, parts, address) {
+        Ok(caller) => Ok(caller),
+        Err(error) => {
+            admission::admit_stranger(app, address).await?;
+            Err(error.into())
+        }
     }
 }
 

@@ -17,15 +17,17 @@ use llm_protocol::{
 use serde::de::DeserializeOwned;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::segment;
+use super::{identify, segment};
 use crate::{
     app::App,
-    catalog::Endpoint,
+    catalog::{Caller, Endpoint},
     gateway::{
+        admission::{self, Refused},
         auth,
         models::{self, anthropic, gemini, openai},
     },
     http::{dialect::protocol, error::Failure},
+    limits::{Class, Estimate},
 };
 
 /// Where else the list is.
@@ -50,18 +52,20 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, body = openai::ModelList)),
     security(("api_key" = []))
 )]
-pub(crate) async fn list_models(State(app): State<Arc<App>>, parts: Parts) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, Endpoint::Models, &parts)?;
-    let entries = models::list(&app.catalog(), &caller);
-    Ok(match protocol(&parts.uri, &parts.headers) {
-        ProtocolId::Anthropic => {
-            Json(anthropic::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
-        }
-        ProtocolId::Gemini => {
-            Json(gemini::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
-        }
-        _ => Json(openai::ModelList::from(entries)).into_response(),
+pub(crate) async fn list_models(State(app): State<Arc<App>>, parts: Parts) -> Response<Body> {
+    look(&app, &parts, |caller, protocol| {
+        let entries = models::list(&app.catalog(), caller);
+        Ok(match protocol {
+            ProtocolId::Anthropic => {
+                Json(anthropic::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
+            }
+            ProtocolId::Gemini => {
+                Json(gemini::List::page(entries, &page(&parts.uri)?).map_err(ApiError::from)?).into_response()
+            }
+            _ => Json(openai::ModelList::from(entries)).into_response(),
+        })
     })
+    .await
 }
 
 /// One model
@@ -79,14 +83,37 @@ pub(crate) async fn get_model(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
     parts: Parts,
-) -> Result<Response<Body>, Failure> {
-    let caller = auth::caller(&app, Endpoint::Models, &parts)?;
-    let entry = models::find(&app.catalog(), &caller, &segment(id)?)?;
-    Ok(match protocol(&parts.uri, &parts.headers) {
-        ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
-        ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
-        _ => Json(openai::ModelObject::from(entry)).into_response(),
+) -> Response<Body> {
+    look(&app, &parts, |caller, protocol| {
+        let entry = models::find(&app.catalog(), caller, &segment(id)?)?;
+        Ok(match protocol {
+            ProtocolId::Anthropic => Json(anthropic::Model::from(entry)).into_response(),
+            ProtocolId::Gemini => Json(gemini::Model::from(entry)).into_response(),
+            _ => Json(openai::ModelObject::from(entry)).into_response(),
+        })
     })
+    .await
+}
+
+/// Answers a lookup, in the client's protocol, where its key and its limits allow it.
+async fn look(
+    app: &App,
+    parts: &Parts,
+    answer: impl FnOnce(&Caller, ProtocolId) -> Result<Response<Body>, Failure>,
+) -> Response<Body> {
+    let (protocol, address) = (protocol(&parts.uri, &parts.headers), auth::address(app, parts));
+    let admitted = async {
+        let caller = identify(app, parts, address).await?;
+        caller.permit(Endpoint::Models, address)?;
+        let admission = admission::admit(app, &caller, address, Class::Lookup, Estimate::default).await?;
+        Ok::<_, Box<Refused>>((caller, admission))
+    };
+    let (mut response, standing) = match admitted.await {
+        Ok((caller, admission)) => (answer(&caller, protocol).into_response(), admission.standing()),
+        Err(refused) => (Failure(refused.error).into_response(), refused.standing),
+    };
+    admission::tell(&standing, protocol, response.headers_mut());
+    response
 }
 
 fn page<P: DeserializeOwned>(uri: &Uri) -> Result<P, ApiError> {

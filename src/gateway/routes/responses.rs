@@ -10,7 +10,7 @@ use axum::{
         rejection::PathRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderValue, Response, StatusCode, header, request::Parts},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -22,8 +22,8 @@ use llm_protocol::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    super::{Call, auth},
-    call, count, segment,
+    super::{Call, admission::Refused, auth},
+    call, count, identify, segment,
 };
 use crate::{
     app::App,
@@ -151,12 +151,19 @@ async fn socket(
     let (Ok(upgrade), Some(upgraded)) = (upgrade, parts.extensions.get::<Upgraded>().cloned()) else {
         return neither(&id);
     };
-    if let Err(error) = auth::caller(&app, Endpoint::Responses, &parts) {
-        return respond(&OpenAiResponses, &error, &id);
+    if let Err(refused) = opening(&app, &parts).await {
+        return respond(&OpenAiResponses, &refused.error, &id);
     }
     let most = app.config.server.max_body_bytes;
     let session = Session { app, parts, upgraded };
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(|socket| session.serve(socket))
+}
+
+/// Whether the client may open one. What it then asks for is counted request by request.
+async fn opening(app: &App, parts: &Parts) -> Result<(), Box<Refused>> {
+    let address = auth::address(app, parts);
+    let caller = identify(app, parts, address).await?;
+    Ok(caller.permit(Endpoint::Responses, address)?)
 }
 
 /// Clients that ask for a WebSocket in vain fall back to POST at once on this status, and on no other.

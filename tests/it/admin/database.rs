@@ -50,10 +50,11 @@ async fn everything_works_on_postgresql_and_traffic_goes_on_without_it() {
 
 #[tokio::test]
 async fn a_locked_database_refuses_writes_and_nothing_else() {
-    let gateway = Gateway::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/db", folder.path().display());
+    let gateway = Gateway::with(&[("DATABASE_URL", &url)]).await;
     let a = Upstream::start("a").await;
     let id = gateway.provider("a", "openai", &a, json!({})).await;
-    let url = format!("sqlite://{}", gateway.folder().join("db").display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     let held = other.begin_with("begin exclusive").await.unwrap();
 

@@ -1,6 +1,7 @@
 //! The admin API where it meets the database: one that is away, one that is locked, and PostgreSQL instead of SQLite.
 
 mod database;
+mod export;
 mod keys;
 mod keys_docs;
 mod keys_scope;

@@ -5,7 +5,7 @@ use std::path::Path;
 use llm_protocol::{ProtocolId, ir::Request as Canonical};
 use serde_json::Value;
 
-use super::{client::canonical, from_anthropic, from_bedrock, from_gemini, from_responses};
+use super::{client::canonical, from_anthropic, from_bedrock, from_gemini, from_responses, overlooked};
 
 /// The protocol of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,11 @@ impl Fixture {
     /// Whether Google's own words were recorded.
     pub fn is_googles(&self) -> bool {
         self.path.contains("/models/") && self.path.contains(':')
+    }
+
+    /// Whether the recorded request speaks of what the provider kept of an earlier one.
+    pub fn names_kept_state(&self) -> bool {
+        ["container", "previous_response_id", "conversation"].iter().any(|name| !self.body[*name].is_null())
     }
 
     /// What a chat client would have sent for the same.
@@ -141,7 +146,7 @@ fn parse(fixture: &Value) -> Option<Fixture> {
         model,
         body: request["body"].clone(),
         status: fixture["response"]["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
-        expect: fixture["expect"].clone(),
+        expect: overlooked::corrected(wire, &fixture["response"], fixture["expect"].clone()),
         key_refused: ["API_KEY_INVALID", "Incorrect API key"].iter().any(|words| answer.contains(words)),
     })
 }

@@ -12,6 +12,7 @@ mod from_anthropic;
 mod from_bedrock;
 mod from_gemini;
 mod from_responses;
+mod overlooked;
 mod provider;
 mod reader;
 mod replay;
@@ -19,11 +20,14 @@ mod table;
 
 use std::{collections::BTreeMap, path::Path};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::Value;
 
 use self::{client::Client, exceptions::explained, fixture::Fixture, replay::Replay, table::Table};
 use crate::support::{Gateway, Reply};
+
+/// So many recordings are asked for at once by each client.
+const AT_ONCE: usize = 6;
 
 /// What was wrong, by recording.
 type Misses = BTreeMap<String, Vec<String>>;
@@ -94,13 +98,14 @@ async fn ask_all(client: Client, fixtures: &[Fixture], folder: &Path) -> Misses 
     let gateway = Gateway::with(&[("HEALTH_CHECK_MAX_ERRORS", "1000"), ("HEALTH_CHECK_ENABLED", "false")]).await;
     let fixtures: Vec<&Fixture> = fixtures.iter().filter(|fixture| client.asks(fixture)).collect();
     let stage = Stage { client, gateway, replay: Replay::start(folder).await };
-    let mut misses = Misses::new();
-    for fixture in &fixtures {
-        let found = stage.ask(fixture).await;
-        if !found.is_empty() {
-            misses.insert(fixture.id.clone(), found);
-        }
-    }
+    // Recordings share the ids of what a provider keeps, and the gateway remembers who that was: those that name one are asked
+    // for before it has seen any.
+    let (kept, rest): (Vec<&Fixture>, Vec<&Fixture>) = fixtures.iter().partition(|fixture| fixture.names_kept_state());
+    let case = async |fixture: &Fixture| (fixture.id.clone(), stage.ask(fixture).await);
+    let mut misses: Misses = stream::iter(kept).then(case).collect().await;
+    misses.extend(stream::iter(rest).map(case).buffer_unordered(AT_ONCE).collect::<Misses>().await);
+    misses.retain(|_, wrong| !wrong.is_empty());
+    stage.check_requests(&fixtures, &mut misses).await;
     stage.check_rows(&fixtures, &mut misses).await;
     misses
 }
@@ -132,7 +137,6 @@ impl Stage {
             }
             wrong.extend(found.into_iter().map(|line| format!("{naming:?}: {line}")));
         }
-        wrong.extend(self.violations().await);
         self.gateway.admin("DELETE", &provider, Value::Null).await;
         wrong
     }
@@ -152,19 +156,19 @@ impl Stage {
         self.replay.ask(&path, &body).await
     }
 
-    /// What a provider would have refused of the requests that the gateway sent, and of the recorded one, which was sent
-    /// before them, would not.
-    async fn violations(&self) -> Vec<String> {
-        let requests = self.replay.requests().await;
-        let mut requests = requests.iter().filter(|request| request["method"] == "POST");
-        let recorded = requests.next().map(replay::refusals).unwrap_or_default();
-        let sent: Vec<&Value> = requests.collect();
-        let mut wrong: Vec<String> = sent.iter().flat_map(|request| replay::refusals(request)).collect();
-        wrong.retain(|violation| !recorded.contains(violation));
-        if sent.len() != Naming::ALL.len() {
-            wrong.push(format!("{} requests reached the provider", sent.len()));
+    /// Notes what a provider would have refused of the requests that the gateway sent, and of the recorded one, which was
+    /// sent before them, would not.
+    async fn check_requests(&self, fixtures: &[&Fixture], misses: &mut Misses) {
+        let mut requests: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for request in self.replay.requests().await.into_iter().filter(|request| request["method"] == "POST") {
+            requests.entry(request["fixture"].as_str().unwrap_or_default().to_owned()).or_default().push(request);
         }
-        wrong
+        for fixture in fixtures {
+            let wrong = violations(requests.remove(&fixture.id).unwrap_or_default());
+            if !wrong.is_empty() {
+                misses.entry(fixture.id.clone()).or_default().extend(wrong);
+            }
+        }
     }
 
     /// Compares the tokens in the log with those recorded.
@@ -198,4 +202,17 @@ impl Stage {
         }
         rows
     }
+}
+
+/// What is wrong with the requests for one recording.
+fn violations(mut requests: Vec<Value>) -> Vec<String> {
+    requests.sort_by_key(|request| request["n"].as_u64());
+    let (recorded, sent) =
+        requests.split_first().map_or((Vec::new(), &[][..]), |(first, sent)| (replay::refusals(first), sent));
+    let mut wrong: Vec<String> = sent.iter().flat_map(replay::refusals).collect();
+    wrong.retain(|violation| !recorded.contains(violation));
+    if sent.len() != Naming::ALL.len() {
+        wrong.push(format!("{} requests reached the provider", sent.len()));
+    }
+    wrong
 }

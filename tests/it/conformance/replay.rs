@@ -47,10 +47,9 @@ impl Replay {
         request.header("x-goog-api-key", "sk-replay").header("anthropic-version", "2023-06-01").send(self.address).await
     }
 
-    /// What came in since the last time this was asked.
+    /// All that came in.
     pub async fn requests(&self) -> Vec<Value> {
         let reply = Request::get("/__control/requests").send(self.address).await;
-        Request::post("/__control/reset", &json!({})).send(self.address).await;
         reply.json().as_array().cloned().unwrap_or_default()
     }
 }

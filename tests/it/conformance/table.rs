@@ -18,6 +18,9 @@ rule knows:
   recorded, errors have the recorded meaning, and a stream obeys the client's protocol from its first event to its last.
 - The log has the recorded token counts.
 
+What the recordings' reader overlooked is read from the recorded answers themselves: text with its sources, calls of OpenAI's
+oldest sort, which tools ran at the provider, the paragraphs of a summary, more tokens cached than there were.
+
 The recordings are not part of this repository. `UPDATE_DOCS=1 CONFORMANCE_FIXTURES=… cargo test --test it conformance`
 writes this file; without `UPDATE_DOCS` the test fails where less passes than is written here.
 ";

@@ -118,7 +118,14 @@ async fn statistics_count_what_succeeded_and_what_did_not() {
     gateway.ask("gpt-4o").await;
     gateway.logs(5).await;
     assert_eq!(b.calls(), 0);
-    let stats = gateway.admin_get("/admin/stats?hours=24").await;
+    let stats = gateway.admin_get("/admin/stats?hours=24&group_by=hour,model,key").await;
+    for (shares, name, value) in [("by_model", "model", "gpt-4o"), ("by_key", "key_name", "API_KEYS[0]")] {
+        let rows = stats[shares].as_array().unwrap_or_else(|| panic!("{shares} of {stats}"));
+        assert!(rows.iter().any(|row| row[name] == value && row["total_requests"].as_i64() >= Some(4)), "{stats}");
+    }
+    let hours = stats["by_hour"].as_array().unwrap();
+    let of_all: i64 = hours.iter().filter_map(|row| row["total_requests"].as_i64()).sum();
+    assert!(of_all == 5 && hours[0]["hour"].as_str().is_some_and(|hour| hour.ends_with(":00:00.000Z")), "{stats}");
     for (field, value) in
         [("total_requests", json!(5)), ("successful_requests", json!(4)), ("failed_requests", json!(1))]
     {
@@ -147,6 +154,10 @@ async fn statistics_of_nothing_are_zero() {
     let gateway = Gateway::start().await;
     let stats = gateway.admin_get("/admin/stats").await;
     assert_eq!((&stats["total_requests"], &stats["providers"]), (&json!(0), &json!([])), "{stats}");
+    assert!(stats.get("by_hour").is_none(), "what nobody asked for costs nothing: {stats}");
+    let reply = gateway.admin("GET", "/admin/stats?group_by=hour,colour", Value::Null).await;
+    reply.assert_error(400, "invalid_request");
+    assert!(reply.message().contains("group_by") && reply.message().contains("colour"), "{}", reply.message());
     assert!(stats["success_rate"].is_number(), "{stats}");
     for hours in ["0", "169", "-1", "x"] {
         let reply = gateway.admin("GET", &format!("/admin/stats?hours={hours}"), Value::Null).await;

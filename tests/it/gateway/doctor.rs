@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Dialect, Gateway, Reply, Script, Upstream, canned::openai_chunk, eventually, gateway::question, upstream::Seen,
+    API_KEY, Dialect, Gateway, Reply, Request, Script, Upstream, canned::openai_chunk, eventually, gateway::question,
+    upstream::Seen,
 };
 
 fn says(text: &str) -> Script {
@@ -162,6 +163,33 @@ async fn what_the_operator_says_of_a_model_goes_before_what_was_found_out() {
     let import = gateway.admin("POST", &format!("/admin/providers/{id}/models/import"), json!({"models": ["m"]})).await;
     import.assert_ok();
     assert_eq!(content(&gateway.chat(with_tools("m")).await), Some("a"));
+}
+
+#[tokio::test]
+async fn a_protocol_that_was_found_absent_is_not_spoken_any_more() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    a.answers_by(able);
+    let id = gateway.provider("a", "vllm", &a, json!({"max_retries": 0})).await;
+    let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    let ask = async || gateway.send(Request::post("/v1/messages", &body).header("x-api-key", API_KEY)).await;
+    assert_ne!(ask().await.status, 200);
+    assert_eq!(a.last().path, "/v1/messages", "nothing is known yet");
+    examine(&gateway, id, json!({"model": "m"})).await;
+    assert_eq!(ask().await.assert_ok().json()["content"][0]["text"], "OK");
+    assert_eq!(a.last().path, "/v1/chat/completions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_asks_in_the_protocols_that_are_named() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    a.answers_by(able);
+    gateway.provider("a", "openai_compatible", &a, json!({})).await;
+    let (code, printed) =
+        gateway.try_run(&["doctor", "--model", "m", "--json", "--protocols", "openai_chat,anthropic"]);
+    let all: Value = serde_json::from_str(&printed).unwrap();
+    let asked = all[0]["report"]["models"]["m"]["protocols"].as_object().unwrap();
+    assert_eq!((code, asked.keys().map(String::as_str).collect::<Vec<_>>()), (0, vec!["anthropic", "openai_chat"]));
+    assert_ne!(gateway.try_run(&["doctor", "--protocols", "morse"]).0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

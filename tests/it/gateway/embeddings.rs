@@ -140,3 +140,80 @@ async fn gemini_and_openai_stand_in_for_each_other() {
     assert_eq!(reply.assert_ok().json()["data"][0]["embedding"], json!([0.5]));
     assert_eq!((a.calls(), b.calls()), (1, 1));
 }
+
+async fn embed_content(gateway: &Gateway, path: &str, body: &Value) -> Reply {
+    gateway.send(Request::post(path, body).header("x-goog-api-key", API_KEY)).await
+}
+
+#[tokio::test]
+async fn a_client_of_googles_passes_to_google_under_the_targets_name_for_the_model() {
+    let (gateway, a) = gemini().await;
+    for prefix in ["/v1beta", "/v1"] {
+        let text = json!({"model": "models/mine", "content": {"parts": [{"text": "one"}]}, "taskType": "CLUSTERING"});
+        let body = json!({"requests": [text, {"content": {"parts": []}, "later": 1.5}]});
+        let path = format!("{prefix}/models/a:gemini-embedding-001:batchEmbedContents");
+        let reply = embed_content(&gateway, &path, &body).await;
+        assert_eq!(reply.assert_ok().json()["usageMetadata"]["promptTokenCount"], 4);
+        let seen = a.last();
+        assert_eq!(seen.path, "/v1beta/models/gemini-embedding-001:batchEmbedContents");
+        assert_eq!(seen.header("x-goog-api-key"), Some("sk-of-a"));
+        let sent = seen.json();
+        assert_eq!(sent["requests"][0]["model"], "models/gemini-embedding-001");
+        assert_eq!(
+            (&sent["requests"][0]["taskType"], &sent["requests"][1]["later"]),
+            (&json!("CLUSTERING"), &json!(1.5))
+        );
+    }
+    a.always(Script::bytes(200, "application/json", r#"{ "embedding": {"values": [1.50]} }"#));
+    let one = json!({"content": {"parts": [{"text": "one"}]}});
+    let reply = embed_content(&gateway, "/v1beta/models/gemini-embedding-001:embedContent", &one).await;
+    assert_eq!(reply.assert_ok().text(), r#"{ "embedding": {"values": [1.50]} }"#, "the bytes pass");
+    assert_eq!((a.last().path.as_str(), a.last().json()), ("/v1beta/models/gemini-embedding-001:embedContent", one));
+    let rows = gateway.logs(3).await;
+    let told = rows.iter().map(|row| (&row["endpoint"], &row["prompt_tokens"])).collect::<Vec<_>>();
+    assert_eq!(told[0], (&json!("/v1beta/models/a:gemini-embedding-001:batchEmbedContents"), &json!(4)));
+    assert_eq!(told[2], (&json!("/v1beta/models/gemini-embedding-001:embedContent"), &Value::Null), "none were told");
+}
+
+#[tokio::test]
+async fn a_client_of_googles_is_answered_by_a_provider_of_openais() {
+    let (gateway, [a]) = stage(&[]).await;
+    let data = json!([{"index": 1, "embedding": [2.5]}, {"index": 0, "embedding": [0.5]}]);
+    a.next(Script::json(
+        200,
+        &json!({"object": "list", "data": data, "usage": {"prompt_tokens": 7, "total_tokens": 7}}),
+    ));
+    let text = |text: &str| json!({"content": {"parts": [{"text": text}]}, "outputDimensionality": 1, "taskType": "CLUSTERING"});
+    let body = json!({"requests": [text("one"), text("two")], "provider": "a"});
+    let reply = embed_content(&gateway, &format!("/v1beta/models/{MODEL}:batchEmbedContents"), &body).await;
+    let usage = json!({"promptTokenCount": 7, "totalTokenCount": 7});
+    assert_eq!(
+        reply.assert_ok().json(),
+        json!({"embeddings": [{"values": [0.5]}, {"values": [2.5]}], "usageMetadata": usage})
+    );
+    assert_eq!(reply.header("x-orchestrator-dropped"), Some("requests[0].taskType,requests[1].taskType"));
+    assert_eq!(a.last().path, "/v1/embeddings");
+    assert_eq!(a.last().json(), json!({"model": MODEL, "input": ["one", "two"], "dimensions": 1}));
+    gateway.assert_row(json!({"protocol": "gemini", "prompt_tokens": 7, "provider_name": "a"})).await;
+
+    a.next(Script::json(200, &json!({"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 3}})));
+    let one = json!({"content": {"parts": [{"text": "one"}]}});
+    let reply = embed_content(&gateway, &format!("/v1/models/{MODEL}:embedContent"), &one).await;
+    assert_eq!(reply.assert_ok().json()["embedding"], json!({"values": [0.5]}));
+}
+
+#[tokio::test]
+async fn a_client_of_googles_is_told_of_errors_in_its_own_words() {
+    let (gateway, [a]) = stage(&[]).await;
+    let path = format!("/v1beta/models/{MODEL}:embedContent");
+    let picture = json!({"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "AA=="}}]}});
+    let refused = embed_content(&gateway, &path, &picture).await;
+    assert_eq!((refused.status, &refused.error()["status"]), (400, &json!("INVALID_ARGUMENT")));
+    assert!(refused.message().contains("content.parts[0]"), "{}", refused.message());
+    let empty = embed_content(&gateway, &path, &json!({})).await;
+    assert!(empty.status == 400 && empty.message().contains("`content`"), "{}", empty.text());
+    assert_eq!(a.calls(), 0);
+    a.next(Script::error(429, "Slow down").header("Retry-After", "1"));
+    let limited = embed_content(&gateway, &path, &json!({"content": {"parts": [{"text": "one"}]}})).await;
+    assert_eq!((limited.status, &limited.error()["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
+}

@@ -316,7 +316,8 @@ async fn tokens_are_counted_by_google_and_estimated_for_others() {
         assert_eq!(reply.assert_ok().json(), json!({"totalTokens": 42}));
         assert_eq!((a.last().path.as_str(), a.last().json()), ("/v1beta/models/gemini-3-flash:countTokens", body));
     }
-    let (gateway, [a]) = stage_of(Dialect::OpenAi, &[]).await;
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    gateway.provider("a", "openai", &a, json!({"protocols": ["openai_chat"]})).await;
     let bare = ask(&gateway, "gpt-4o", "countTokens", &hello()).await;
     assert!(bare.assert_ok().json()["totalTokens"].as_u64().is_some_and(|count| count > 0), "{}", bare.text());
     assert_eq!(bare.header("x-orchestrator-estimate"), Some("true"));

@@ -165,7 +165,14 @@ async fn an_agents_request_reaches_an_openai_upstream_whole_and_what_is_lost_is_
     assert_eq!((&sent["reasoning_effort"], &sent["tools"][0]["function"]["name"]), (&json!("medium"), &json!("Bash")));
     assert!(!String::from_utf8_lossy(&a.last().body).contains("EqQBCkYIBxgC"), "a signature left its protocol");
     let dropped = reply.header("x-orchestrator-dropped").unwrap();
-    for path in ["context_management", "tools[].eager_input_streaming", "messages[].output_config", "cache_control"] {
+    for path in [
+        "context_management",
+        "system[0]",
+        "system[1].cache_control",
+        "tools[0].eager_input_streaming",
+        "messages[1].output_config",
+        "messages[3].content[0].cache_control",
+    ] {
         assert!(dropped.split(',').any(|told| told == path), "{path} in {dropped}");
     }
 }
@@ -350,6 +357,7 @@ async fn overload_has_a_status_of_its_own() {
     let (gateway, [a]) = stage_of(Dialect::Anthropic, &[]).await;
     a.next(Script::json(529, &Dialect::Anthropic.error(529, "Overloaded")));
     assert_error(&ask(&gateway, &question("claude-sonnet-4-5")).await, 529, "overloaded_error");
+    gateway.assert_row(json!({"status_code": 529})).await;
 }
 
 async fn count(gateway: &Gateway, path: &str, body: &Value) -> Reply {
@@ -392,11 +400,47 @@ async fn tokens_are_counted_by_gemini_in_its_own_words() {
 
 #[tokio::test]
 async fn tokens_are_estimated_where_nobody_counts() {
-    let (gateway, [a]) = stage_of(Dialect::OpenAi, &[]).await;
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    gateway.provider("a", "openai", &a, json!({"protocols": ["openai_chat"]})).await;
     let reply = count(&gateway, "/v1/messages/count_tokens", &counted("gpt-4o")).await;
     let tokens = reply.assert_ok().json()["input_tokens"].as_u64().unwrap();
     assert!((15..80).contains(&tokens), "{tokens}");
     assert_eq!((reply.header("x-orchestrator-estimate"), a.calls()), (Some("true"), 0));
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_openai_in_its_own_words() {
+    let (gateway, [a]) = stage_of(Dialect::OpenAi, &[]).await;
+    a.next(Script::json(200, &json!({"object": "response.input_tokens", "input_tokens": 11})));
+    let reply = count(&gateway, "/v1/messages/count_tokens", &counted("gpt-4o")).await;
+    assert_eq!(reply.assert_ok().json(), json!({"input_tokens": 11}));
+    assert_eq!((a.last().path.as_str(), &a.last().json()["store"]), ("/v1/responses/input_tokens", &Value::Null));
+    assert_eq!(a.last().json()["tools"][0]["name"], "weather");
+    a.next(Script::json(400, &Dialect::OpenAi.error(400, "this model is not counted")));
+    let reply = count(&gateway, "/v1/messages/count_tokens", &counted("gpt-4o")).await;
+    assert_eq!(reply.assert_ok().header("x-orchestrator-estimate"), Some("true"), "the words were not the client's");
+}
+
+#[tokio::test]
+async fn counts_that_fail_are_not_held_against_a_provider_that_answers() {
+    let (gateway, [a]) = stage_of(Dialect::Anthropic, &[("HEALTH_CHECK_ENABLED", "false")]).await;
+    for _ in 0..10 {
+        a.next(Script::html(500));
+        count(&gateway, "/v1/messages/count_tokens", &counted("claude-sonnet-4-5")).await.assert_ok();
+    }
+    assert_eq!(gateway.health_of("a").await["is_healthy"], true);
+    assert_eq!(ask(&gateway, &question("claude-sonnet-4-5")).await.status, 200);
+}
+
+#[tokio::test]
+async fn counts_are_limited_as_other_requests_are() {
+    let limits = [("ENABLE_RATE_LIMITING", "true"), ("RATE_LIMIT_PER_MINUTE", "2")];
+    let (gateway, [_a]) = stage_of(Dialect::Anthropic, &limits).await;
+    for _ in 0..2 {
+        count(&gateway, "/v1/messages/count_tokens", &counted("claude-sonnet-4-5")).await.assert_ok();
+    }
+    let limited = count(&gateway, "/v1/messages/count_tokens", &counted("claude-sonnet-4-5")).await;
+    assert_error(&limited, 429, "rate_limit_error");
 }
 
 #[tokio::test]

@@ -193,9 +193,9 @@ async fn operators_alone_see_what_is_counted() {
     let counted = gateway.admin("GET", "/metrics", Value::Null).await;
     let text = counted.assert_ok().text().to_owned();
     for line in [
-        "llm_orchestrator_requests_total{provider=\"a\",status=\"200\",stream=\"0\"} 1",
-        "llm_orchestrator_tokens_total{provider=\"a\",kind=\"input\"}",
-        "llm_orchestrator_log_rows{state=\"dropped\"} 0",
+        "llm_orchestrator_requests_total{provider=\"a\",model=\"gpt-4o\",status=\"200\",stream=\"0\"} 1",
+        "llm_orchestrator_tokens_total{provider=\"a\",model=\"gpt-4o\",kind=\"input\"}",
+        "llm_orchestrator_log_rows_total{state=\"dropped\"} 0",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

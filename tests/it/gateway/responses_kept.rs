@@ -108,7 +108,7 @@ async fn what_the_database_keeps_outlives_a_restart_and_is_known_to_every_gatewa
         }
 
         let file = |name: &str| gateway.folder().join(name).display().to_string();
-        let (database, master_key) = (format!("sqlite://{}", file("db")), file("master.key"));
+        let (database, master_key) = (gateway.database(), file("master.key"));
         let keys = format!("{API_KEY},{SECOND_KEY}");
         let beside = Gateway::with(&[
             ("API_KEYS", &keys),
@@ -146,7 +146,7 @@ async fn unless_it_is_switched_on_nothing_is_in_the_database() {
 #[tokio::test]
 async fn what_has_expired_is_removed_from_the_database_in_time() {
     let (gateway, _a) = stage(Dialect::Anthropic, &[("ORCHESTRATOR_RESPONSES_SWEEP_INTERVAL", "1")]).await;
-    let store = Store::open(&format!("sqlite://{}", gateway.folder().join("db").display())).unwrap();
+    let store = Store::open(&gateway.database()).unwrap();
     let response = |id: &str, expires_at| KeptResponse {
         id: id.to_owned(),
         owner: "7".to_owned(),

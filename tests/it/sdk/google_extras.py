@@ -1,4 +1,4 @@
-"""How many tokens a question has, and the classes of errors: google_extras.py"""
+"""How many tokens a question has, texts as numbers, and the classes of errors: google_extras.py"""
 
 import os
 
@@ -15,6 +15,10 @@ def count(model):
 assert count("gemini-2.5-flash") == 42
 assert count("claude-sonnet-4-5") == 43
 assert count("gpt-4o") > 0
+
+for model in ["gemini-2.5-flash", "gpt-4o"]:
+    embeddings = client.models.embed_content(model=model, contents=["one", "two"]).embeddings
+    assert [embedding.values for embedding in embeddings] == [[0.5, -1], [1, 2]], embeddings
 
 
 def raises(kind, code, status, model="gemini-2.5-flash", key=None):
@@ -33,4 +37,4 @@ raises(errors.ClientError, 401, "UNAUTHENTICATED", key="sk-wrong")
 raises(errors.ClientError, 404, "NOT_FOUND", model="no-such-model")
 raises(errors.ClientError, 429, "RESOURCE_EXHAUSTED", model="busy-model")
 raises(errors.ServerError, 502, "INTERNAL", model="broken-model")
-print("counts and errors: as they should be")
+print("counts, numbers and errors: as they should be")

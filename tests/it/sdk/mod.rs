@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::support::{
     ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream, acting,
-    environment::{Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM},
+    environment::{
+        Environment, NODE, NODE_OTHERS, NODE_VERCEL, PYTHON, PYTHON_LANGCHAIN, PYTHON_LEGACY, PYTHON_OTHERS, SYSTEM,
+    },
 };
 
 /// A gateway with two OpenAI accounts, one Anthropic, one Gemini, one that is always busy and one that is broken.
@@ -49,6 +51,16 @@ impl World {
             Dialect::Anthropic => &self.anthropic,
             Dialect::Gemini => &self.gemini,
         }
+    }
+
+    /// What `google_extras` will ask for.
+    fn counts_and_embeds_for_google(&self) {
+        self.gemini.next(Script::json(200, &json!({"totalTokens": 42})));
+        self.anthropic.next(Script::json(200, &json!({"input_tokens": 43})));
+        self.gemini.next(Script::json(200, &json!({"embeddings": [{"values": [0.5, -1]}, {"values": [1, 2]}]})));
+        let numbers = json!([{"index": 0, "embedding": [0.5, -1]}, {"index": 1, "embedding": [1, 2]}]);
+        let answer = json!({"data": numbers, "usage": {"prompt_tokens": 4}});
+        self.primary.always(Script::json(200, &answer));
     }
 
     /// Runs a script to its end; it fails the test by failing.
@@ -130,6 +142,37 @@ async fn works_across_protocols(environment: &Environment, script: &str) {
 async fn vercels_ai_sdk_lets_every_client_call_tools_of_another_vendors_model() {
     let Some(environment) = Environment::prepare(&NODE_VERCEL).await else { return };
     works_across_protocols(&environment, "vercel_tools.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_lets_every_client_call_tools_of_another_vendors_model() {
+    let Some(environment) = Environment::prepare(&PYTHON_LANGCHAIN).await else { return };
+    works_across_protocols(&environment, "langchain_tools.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_current_node_sdk_counts_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&NODE).await else { return };
+    let world = World::start().await;
+    world.primary.next(Script::json(200, &json!({"object": "response.input_tokens", "input_tokens": 44})));
+    world.run(&environment, "node_extras.mjs", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_node_sdk_counts_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&NODE_OTHERS).await else { return };
+    let world = World::start().await;
+    world.anthropic.next(Script::json(200, &json!({"input_tokens": 42})));
+    world.gemini.next(Script::json(200, &json!({"totalTokens": 43})));
+    world.run(&environment, "anthropic_extras.mjs", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_node_sdk_counts_embeds_and_raises_the_right_classes() {
+    let Some(environment) = Environment::prepare(&NODE_OTHERS).await else { return };
+    let world = World::start().await;
+    world.counts_and_embeds_for_google();
+    world.run(&environment, "google_extras.mjs", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,11 +291,10 @@ async fn googles_python_sdk_reads_every_providers_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn googles_python_sdk_counts_and_raises_the_right_classes() {
+async fn googles_python_sdk_counts_embeds_and_raises_the_right_classes() {
     let Some(environment) = Environment::prepare(&PYTHON_OTHERS).await else { return };
     let world = World::start().await;
-    world.gemini.next(Script::json(200, &json!({"totalTokens": 42})));
-    world.anthropic.next(Script::json(200, &json!({"input_tokens": 43})));
+    world.counts_and_embeds_for_google();
     world.run(&environment, "google_extras.py", &[]).await;
 }
 

@@ -2,7 +2,7 @@
 
 use llm_orchestrator::{
     fidelity::Fidelity,
-    store::{ApiKey, Noun, Store, StoreError},
+    store::{ApiKey, Node, Noun, Store, StoreError},
 };
 use serde_json::json;
 
@@ -29,6 +29,9 @@ scenarios!(
     what_was_found_out_about_a_provider_goes_with_what_it_was,
     a_setting_is_claimed_once,
     a_snapshot_holds_everything_but_dead_keys,
+    every_change_of_the_configuration_is_another_epoch,
+    what_changes_no_configuration_is_no_epoch,
+    nodes_are_known_while_they_say_that_they_live,
     ids_are_never_given_twice,
     migrating_twice_does_nothing,
     a_reset_leaves_an_empty_database,
@@ -263,11 +266,11 @@ async fn revoke(store: &Store, id: i64) {
 async fn a_deleted_key_is_gone_and_noticed(store: Store) {
     let written = key(&store, "team").await;
     store.insert_key(&written).await.unwrap();
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     assert!(store.delete_key(written.id).await.unwrap());
     assert!(!store.delete_key(written.id).await.unwrap());
     assert_eq!(store.key(written.id).await.unwrap(), None);
-    assert_ne!(store.fingerprint().await.unwrap(), before);
+    assert_ne!(store.epoch().await.unwrap(), before);
 }
 
 async fn a_rotated_key_keeps_both_hashes_and_its_use_is_no_change(store: Store) {
@@ -279,10 +282,10 @@ async fn a_rotated_key_keeps_both_hashes_and_its_use_is_no_change(store: Store) 
         Ok(())
     });
     assert_eq!(edited.await.unwrap(), Some(written.clone()));
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     store.note_key_use(&[written.id, 999], 7000).await.unwrap();
     store.note_key_use(&[], 8000).await.unwrap();
-    assert_eq!(store.fingerprint().await.unwrap(), before);
+    assert_eq!(store.epoch().await.unwrap(), before);
     let used = ApiKey { last_used_at: Some(7000), ..written };
     assert_eq!(store.key(used.id).await.unwrap(), Some(used));
 }
@@ -290,7 +293,7 @@ async fn a_rotated_key_keeps_both_hashes_and_its_use_is_no_change(store: Store) 
 async fn an_edited_key_is_another_configuration(store: Store) {
     let written = key(&store, "team").await;
     store.insert_key(&written).await.unwrap();
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     let edited = store.edit_key::<StoreError>(written.id, |row| {
         (row.enabled, row.fidelity) = (false, Some(Fidelity::Lenient));
         Ok(())
@@ -298,7 +301,7 @@ async fn an_edited_key_is_another_configuration(store: Store) {
     let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), ..written.clone() };
     assert_eq!(edited.await.unwrap(), Some(expected.clone()));
     assert_eq!(store.key(written.id).await.unwrap(), Some(expected.clone()));
-    assert_ne!(store.fingerprint().await.unwrap(), before);
+    assert!(store.epoch().await.unwrap() > before);
 
     assert!(store.edit_key(999, |_| Ok::<_, StoreError>(())).await.unwrap().is_none());
     let refused = store.edit_key(written.id, |row| {
@@ -327,11 +330,11 @@ async fn what_was_found_out_about_a_provider_goes_with_what_it_was(store: Store)
     let written = provider(&store, "main").await;
     store.insert_provider(&written).await.unwrap();
     let found = json!({"models": {"m": {"größe": 1}}}).as_object().cloned().unwrap();
-    let before = store.fingerprint().await.unwrap();
+    let before = store.epoch().await.unwrap();
     assert!(store.put_capabilities(written.id, written.updated_at, &found, 2000).await.unwrap());
     let known = store.provider(written.id).await.unwrap().unwrap();
     assert_eq!((known.capabilities, known.examined_at), (Some(found.clone()), Some(2000)));
-    assert_ne!(store.fingerprint().await.unwrap(), before);
+    assert!(store.epoch().await.unwrap() > before);
     let stale = written.updated_at - 1;
     assert!(!store.put_capabilities(written.id, stale, &found, 3000).await.unwrap(), "it is another by now");
 
@@ -368,6 +371,87 @@ async fn a_snapshot_holds_everything_but_dead_keys(store: Store) {
     assert_eq!(snapshot.models, [served]);
     assert_eq!(snapshot.model_providers, [association]);
     assert_eq!(snapshot.keys, [live]);
+}
+
+async fn every_change_of_the_configuration_is_another_epoch(store: Store) {
+    let mut seen = vec![store.epoch().await.unwrap()];
+    let mut changed = async |what: &str| {
+        let epoch = store.epoch().await.unwrap();
+        assert!(epoch > *seen.last().unwrap(), "{what}");
+        assert_eq!(store.snapshot().await.unwrap().epoch, epoch);
+        seen.push(epoch);
+    };
+    let main = provider(&store, "main").await;
+    store.insert_provider(&main).await.unwrap();
+    changed("a provider").await;
+    let lighter = store.edit_provider(main.id, |row| {
+        row.weight = 1;
+        Ok::<_, StoreError>(())
+    });
+    lighter.await.unwrap();
+    changed("another weight").await;
+    store.put_listed_models(main.id, &["a".into()], 5).await.unwrap();
+    changed("a list").await;
+    let served = model(&store, "small").await;
+    store.insert_model(&served).await.unwrap();
+    changed("a model").await;
+    let association = model_provider(&store, &served, &main).await;
+    store.insert_model_provider(&association).await.unwrap();
+    changed("an association").await;
+    store.delete_model_provider(association.id).await.unwrap();
+    changed("its end").await;
+    store.import_models(main.id, &pairs(&[("a", "a"), ("b", "b")])).await.unwrap();
+    changed("an import").await;
+    let team = key(&store, "team").await;
+    store.insert_key(&team).await.unwrap();
+    changed("a key").await;
+    revoke(&store, team.id).await;
+    changed("a key's end").await;
+    store.delete_model(served.id).await.unwrap();
+    changed("a model's end").await;
+    store.delete_provider(main.id).await.unwrap();
+    changed("a provider's end").await;
+}
+
+async fn what_changes_no_configuration_is_no_epoch(store: Store) {
+    let before = store.epoch().await.unwrap();
+    store.import_models(999, &pairs(&[("a", "a")])).await.unwrap_err();
+    assert_eq!(store.epoch().await.unwrap(), before);
+    store.insert_provider(&provider(&store, "main").await).await.unwrap();
+    let before = store.epoch().await.unwrap();
+    let reseal = store.reseal_providers(|row| {
+        row.api_key = Some("v1:sealed anew".into());
+        Ok::<_, StoreError>(())
+    });
+    assert_eq!(reseal.await.unwrap().unwrap(), 1);
+    store.put_setting("other", "value").await.unwrap();
+    store.delete_provider(999).await.unwrap();
+    assert_eq!(store.epoch().await.unwrap(), before);
+}
+
+fn node(id: &str, started_at: i64) -> Node {
+    Node {
+        id: id.into(),
+        address: "127.0.0.1:8000".into(),
+        hostname: "host".into(),
+        version: "1.0.0".into(),
+        epoch: 1,
+        started_at,
+        seen_at: started_at,
+    }
+}
+
+async fn nodes_are_known_while_they_say_that_they_live(store: Store) {
+    let (first, second) = (node("b", 1000), node("a", 2000));
+    store.put_node(&second, 0).await.unwrap();
+    store.put_node(&first, 0).await.unwrap();
+    assert_eq!(store.nodes(1500).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(store.nodes(0).await.unwrap(), [first.clone(), second]);
+    let later = Node { epoch: 2, seen_at: 3000, ..first };
+    store.put_node(&later, 2500).await.unwrap();
+    assert_eq!(store.nodes(0).await.unwrap(), [later], "the other one was forgotten");
+    store.delete_node("b").await.unwrap();
+    assert_eq!(store.nodes(0).await.unwrap(), []);
 }
 
 async fn ids_are_never_given_twice(store: Store) {

@@ -65,9 +65,10 @@ async fn a_schema_changed_by_hand_is_refused() {
 #[tokio::test]
 async fn an_unmigrated_database_says_what_it_lacks() {
     let store = Store::open("sqlite::memory:").unwrap();
-    assert_eq!(store.pending_migrations().await.unwrap(), 4);
-    assert_eq!(store.check().await.unwrap(), ["4 migrations have not been applied"]);
-    assert_eq!(store.migrate().await.unwrap(), 4);
+    let lacking = store.pending_migrations().await.unwrap();
+    assert!(lacking > 1, "{lacking}");
+    assert_eq!(store.check().await.unwrap(), [format!("{lacking} migrations have not been applied")]);
+    assert_eq!(store.migrate().await.unwrap(), lacking);
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
 }
 

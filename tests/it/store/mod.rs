@@ -4,6 +4,7 @@ mod configuration;
 mod files;
 mod journal;
 mod logs;
+mod million;
 pub mod postgres;
 mod responses;
 mod upstream_objects;

@@ -34,6 +34,14 @@ pub const PYTHON_OTHERS: Needs = Needs {
     install: "python3 -m venv venv && venv/bin/pip install --quiet anthropic==2.12.0 google-genai==3.4.0",
 };
 
+/// A framework with clients of its own. Its newer cores want a newer `certifi` than there is.
+pub const PYTHON_LANGCHAIN: Needs = Needs {
+    name: "python-langchain",
+    program: "venv/bin/python",
+    install: "python3 -m venv venv && venv/bin/pip install --quiet langchain-core==1.7.2 langchain-openai==1.7.3 \
+              langchain-anthropic==1.7.7 langchain-google-genai==4.4.2",
+};
+
 /// The last SDK before its interface was made anew, which many programs still use.
 pub const PYTHON_LEGACY: Needs = Needs {
     name: "python-legacy",

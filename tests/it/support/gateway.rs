@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{PATIENCE, Reply, Request, Upstream, eventually};
+use crate::store::postgres::Database;
 
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
 pub const API_KEY: &str = "sk-client-key-of-the-tests";
@@ -23,6 +24,8 @@ pub struct Gateway {
     settings: Vec<(String, String)>,
     address: SocketAddr,
     output: Arc<Mutex<Vec<String>>>,
+    /// Goes when the process is gone.
+    _database: Option<Database>,
 }
 
 impl Gateway {
@@ -38,10 +41,15 @@ impl Gateway {
     /// The same, with some of those that every test wants left out.
     pub async fn without(missing: &[&str], settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let given = settings.iter().any(|(name, _)| *name == "DATABASE_URL") || missing.contains(&"DATABASE_URL");
+        let database = if given { None } else { Database::if_asked_for().await };
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut all: Vec<(String, String)> = [
             ("APP_PORT", "0".to_owned()),
-            ("DATABASE_URL", format!("sqlite://{}", path("db"))),
+            (
+                "DATABASE_URL",
+                database.as_ref().map_or_else(|| format!("sqlite://{}", path("db")), |one| one.url.clone()),
+            ),
             ("ADMIN_KEY", ADMIN_KEY.into()),
             ("API_KEYS", API_KEY.into()),
             ("ORCHESTRATOR_AUTH_MASTER_KEY_FILE", path("master.key")),
@@ -57,7 +65,7 @@ impl Gateway {
         }
         all.retain(|(name, _)| !missing.contains(&name.as_str()));
         let (child, address, output) = spawn(&folder, &all).await;
-        Self { child, folder, settings: all, address, output }
+        Self { child, folder, settings: all, address, output, _database: database }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -71,6 +79,12 @@ impl Gateway {
     /// The environment that it runs with.
     pub fn settings(&self) -> &[(String, String)] {
         &self.settings
+    }
+
+    /// The address of its database.
+    pub fn database(&self) -> String {
+        let database = self.settings.iter().find(|(name, _)| name == "DATABASE_URL");
+        database.map(|(_, url)| url.clone()).expect("the test did not leave it out")
     }
 
     pub fn pid(&self) -> u32 {

@@ -165,6 +165,108 @@ async fn claude_is_asked_in_its_own_protocol_where_converse_would_lose_something
 }
 
 #[tokio::test]
+async fn tokens_are_counted_in_converse_for_the_model_behind_a_profile() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    let body = json!({"model": CLAUDE, "max_tokens": 5, "system": "Be brief.", "messages": [{"role": "user", "content": "Hi"}]});
+    let request = || Request::post("/v1/messages/count_tokens", &body).header("x-api-key", API_KEY);
+    a.next(Script::json(200, &json!({"inputTokens": 38})));
+    let reply = gateway.send(request()).await;
+    assert_eq!(reply.assert_ok().json(), json!({"input_tokens": 38}));
+    assert_eq!(reply.header("x-orchestrator-estimate"), None);
+    let seen = a.last();
+    assert_eq!(seen.path, "/model/anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens");
+    let counted =
+        json!({"system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": [{"text": "Hi"}]}]});
+    assert_eq!(seen.json(), json!({"input": {"converse": counted}}));
+    a.next(Script::json(400, &json!({"message": "The provided model doesn't support counting tokens."})));
+    let reply = gateway.send(request()).await;
+    assert_eq!(reply.assert_ok().header("x-orchestrator-estimate"), Some("true"));
+}
+
+/// The answer of a service that gives out a machine's credentials.
+fn credentials(id: &str, ends: &str) -> Script {
+    Script::json(200, &json!({"AccessKeyId": id, "SecretAccessKey": "s", "Token": "session", "Expiration": ends}))
+}
+
+#[tokio::test]
+async fn without_a_key_the_machines_role_signs_and_is_asked_once() {
+    let (a, metadata) = (Upstream::start("a").await, Upstream::start("metadata").await);
+    metadata.answers_by(|seen| match (seen.method.as_str(), seen.path.as_str()) {
+        ("PUT", "/latest/api/token") => Script::bytes(200, "text/plain", "session-1"),
+        (_, "/latest/meta-data/iam/security-credentials/") => Script::bytes(200, "text/plain", "gateway-role"),
+        (_, "/latest/meta-data/iam/security-credentials/gateway-role") => {
+            credentials("AKIDROLE", "2199-01-01T00:00:00Z")
+        }
+        _ => Script::error(404, "No such page"),
+    });
+    let gateway = Gateway::with(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url())]).await;
+    gateway.provider_at("a", "bedrock", &a.url(), json!({"api_key": null, "max_retries": 0})).await;
+    for _ in 0..2 {
+        a.next(whole("Hi."));
+        gateway.ask(NOVA).await.assert_ok();
+        let proof = a.last().header("authorization").unwrap().to_owned();
+        assert!(proof.starts_with("AWS4-HMAC-SHA256 Credential=AKIDROLE/"), "{proof}");
+        assert_eq!(a.last().header("x-amz-security-token"), Some("session"));
+    }
+    assert_eq!(metadata.calls(), 3);
+    assert_eq!(metadata.last().header("x-aws-ec2-metadata-token"), Some("session-1"));
+}
+
+#[tokio::test]
+async fn a_containers_credentials_are_fetched_with_the_proof_in_its_file_and_anew_when_they_end() {
+    let (a, container) = (Upstream::start("a").await, Upstream::start("container").await);
+    let proof = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(proof.path(), "proof-1\n").unwrap();
+    container.next(credentials("AKIDONE", "2020-01-01T00:00:00Z"));
+    container.answers_by(|_| credentials("AKIDTWO", "2199-01-01T00:00:00Z"));
+    let gateway = Gateway::with(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/v1/credentials", container.url())),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &proof.path().display().to_string()),
+    ])
+    .await;
+    gateway.provider_at("a", "bedrock", &a.url(), json!({"api_key": null, "max_retries": 0})).await;
+    a.next(whole("Hi."));
+    gateway.ask(NOVA).await.assert_ok();
+    a.next(whole("Hi."));
+    gateway.ask(NOVA).await.assert_ok();
+    assert!(a.last().header("authorization").unwrap().contains("Credential=AKIDTWO/"));
+    assert_eq!(container.last().path, "/v1/credentials");
+    assert_eq!(container.last().header("authorization"), Some("proof-1"));
+}
+
+#[tokio::test]
+async fn a_machine_without_credentials_is_no_fault_of_the_client() {
+    let (a, container) = (Upstream::start("a").await, Upstream::start("container").await);
+    container.always(Script::error(403, "no"));
+    let gateway = Gateway::with(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container.url())]).await;
+    gateway.provider_at("a", "bedrock", &a.url(), json!({"api_key": null, "max_retries": 0})).await;
+    let reply = gateway.ask(NOVA).await;
+    reply.assert_error(502, "upstream_error");
+    assert_eq!((reply.error()["details"]["reason"].as_str(), a.calls()), (Some("token"), 0));
+}
+
+#[tokio::test]
+async fn a_guardrail_is_told_of_in_either_protocol() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    let options = json!({"guardrail": "gr-1", "guardrail_version": "3", "guardrail_trace": "enabled"});
+    gateway.provider_at("a", "bedrock", &a.url(), json!({"api_key": KEYS, "options": options})).await;
+    a.next(whole("Hi."));
+    gateway.ask(NOVA).await.assert_ok();
+    let told = json!({"guardrailIdentifier": "gr-1", "guardrailVersion": "3", "trace": "enabled"});
+    assert_eq!(a.last().json()["guardrailConfig"], told);
+    let body = json!({"model": CLAUDE, "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    a.next(Script::json(200, &crate::support::Dialect::Anthropic.whole("Hi.")));
+    gateway.send(Request::post("/v1/messages", &body).header("x-api-key", API_KEY)).await.assert_ok();
+    let seen = a.last();
+    assert_eq!(seen.header("x-amzn-bedrock-guardrailidentifier"), Some("gr-1"));
+    assert_eq!(seen.header("x-amzn-bedrock-guardrailversion"), Some("3"));
+    assert_eq!(seen.header("x-amzn-bedrock-trace"), Some("ENABLED"));
+    let half = json!({"name": "b", "type": "bedrock", "api_key": KEYS, "options": {"guardrail": "gr-1"}});
+    assert!(refused(&gateway, "options", half).await.contains("guardrail_version"));
+}
+
+#[tokio::test]
 async fn models_and_profiles_are_listed_and_who_may_not_list_is_well_all_the_same() {
     let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
     let models = json!([{"modelId": NOVA, "modelName": "Nova Lite"}]);

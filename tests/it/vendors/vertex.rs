@@ -12,7 +12,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use super::{grant, refused};
-use crate::support::{Gateway, Script, Upstream};
+use crate::support::{API_KEY, Gateway, Request, Script, Upstream};
 
 /// A service account that gets its tokens from `google`, and the key that checks its signatures.
 fn service_account(google: &Upstream) -> (Value, Vec<u8>) {
@@ -82,6 +82,40 @@ async fn claude_is_asked_without_a_model_and_with_a_version_in_the_body() {
     assert_eq!(body["anthropic_version"], "vertex-2023-10-16");
     assert_eq!((seen.header("anthropic-version"), seen.header("x-api-key")), (None, None));
     assert_eq!(seen.header("authorization"), Some("Bearer ya29.given"));
+}
+
+#[tokio::test]
+async fn tokens_are_counted_as_each_publisher_counts_here() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    let options = json!({"project": "p", "location": "europe-west1"});
+    let id = gateway.provider("a", "vertex", &a, json!({"api_key": "ya29.given", "options": options})).await;
+    let home = "/v1/projects/p/locations/europe-west1/publishers";
+    let count = async |model: &str| {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": "Hi"}]});
+        let request = Request::post("/v1/messages/count_tokens", &body).header("x-api-key", API_KEY);
+        gateway.send(request.header("anthropic-beta", "claude-code-1,context-1m-2025-08-07")).await
+    };
+    a.next(Script::json(200, &json!({"input_tokens": 38})));
+    assert_eq!(count("claude-sonnet-4-5@20250929").await.assert_ok().json(), json!({"input_tokens": 38}));
+    assert_eq!(a.last().path, format!("{home}/anthropic/models/count-tokens:rawPredict"));
+    let sent = a.last().json();
+    assert_eq!(
+        (&sent["model"], &sent["anthropic_version"]),
+        (&json!("claude-sonnet-4-5"), &json!("vertex-2023-10-16"))
+    );
+    assert_eq!(sent["anthropic_beta"], json!(["context-1m-2025-08-07"]));
+    a.next(Script::json(200, &json!({"totalTokens": 21})));
+    assert_eq!(count("gemini-2.5-flash").await.assert_ok().json(), json!({"input_tokens": 21}));
+    assert_eq!(a.last().path, format!("{home}/google/models/gemini-2.5-flash:countTokens"));
+    let sent = a.last().json();
+    assert_eq!(sent["contents"][0]["parts"][0]["text"], "Hi");
+    assert_eq!((&sent["generateContentRequest"], &sent["model"]), (&Value::Null, &Value::Null));
+
+    let change = json!({"options": {"project": "p", "location": "global"}});
+    gateway.admin("PATCH", &format!("/admin/providers/{id}"), change).await.assert_ok();
+    let before = a.calls();
+    let reply = count("claude-sonnet-4-5").await;
+    assert_eq!((reply.assert_ok().header("x-orchestrator-estimate"), a.calls()), (Some("true"), before));
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub(super) fn block<'a>(media: &'a Media, losses: &mut Losses) -> Result<Block<'
         return Err(format!("Bedrock has no word for files of type `{media_type}`"));
     }
     if media.kind == MediaKind::Image && media.detail.as_deref().is_some_and(|detail| detail != "auto") {
-        losses.dropped("image_url.detail");
+        losses.dropped((&media.place, "detail"));
     }
     Ok(Block::Document {
         source: Source::Base64 { media_type, data },

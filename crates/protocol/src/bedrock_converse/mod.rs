@@ -5,6 +5,7 @@
 //! Anthropic's own address: they belong to [`ProtocolId::Anthropic`]. Encrypted reasoning is packed in another way
 //! here, and belongs to [`ProtocolId::BedrockConverse`].
 
+mod count;
 mod error;
 mod family;
 mod media;
@@ -19,7 +20,7 @@ mod wire;
 mod write;
 
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
+    Counting, Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
     splice::{Edit, Members},
 };
@@ -56,6 +57,10 @@ impl Outbound for BedrockConverse {
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(stream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&count::Count)
     }
 }
 

@@ -15,15 +15,23 @@ use crate::{
         self, Dialect,
         wire::{self as theirs, Format, Thinking},
     },
-    ir::{Losses, Request, ResponseFormat, ToolChoice as Asked},
+    ir::{self, Losses, Request, ResponseFormat, ToolChoice as Asked},
 };
 
-const DIALECT: Dialect =
-    Dialect { name: "Bedrock", media: media::block, redacted: ProtocolId::BedrockConverse, longest_name: 64 };
+const DIALECT: Dialect = Dialect {
+    name: "Bedrock",
+    media: media::block,
+    opaque: false,
+    redacted: ProtocolId::BedrockConverse,
+    longest_name: 64,
+};
 
 /// Writes `request` for `target`.
 pub(super) fn encode(request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
     let said = anthropic::body(request, target, &DIALECT, losses);
+    for (at, tool) in request.tools.iter().enumerate().filter(|(_, tool)| matches!(tool, ir::Tool::Hosted { .. })) {
+        losses.refused(&*tool.place(at), "Converse runs no tools at the provider");
+    }
     let family = Family::of(target.model);
     if said.metadata.is_some() {
         losses.dropped("user");
@@ -114,10 +122,8 @@ fn tools<'a>(
     }
     let mut tools = Vec::with_capacity(declared.len());
     for tool in declared {
-        let theirs::Tool::Function(tool) = tool else {
-            losses.refused("tools", "Bedrock runs no tools of Anthropic's in Converse");
-            continue;
-        };
+        // Tools that run at Anthropic are refused above.
+        let theirs::Tool::Function(tool) = tool else { continue };
         tools.push(Tool::ToolSpec {
             name: tool.name,
             description: tool.description.filter(|text| !text.trim().is_empty()),
@@ -126,7 +132,7 @@ fn tools<'a>(
         });
         match tool.cache_control {
             Some(mark) if family.caches_tools() => tools.push(Tool::CachePoint(CachePoint::of(&mark))),
-            Some(_) => losses.dropped("cache_control"),
+            Some(mark) => losses.dropped(mark.place()),
             None => {}
         }
     }

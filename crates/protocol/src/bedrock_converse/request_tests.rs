@@ -6,8 +6,9 @@ use super::BedrockConverse;
 use crate::{
     Outbound, ProtocolId, Target,
     ir::{
-        Cache, Effort, FunctionTool, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
-        Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult,
+        Cache, Effort, FunctionTool, Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning,
+        ReasoningRequest, Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice,
+        ToolResult,
     },
     json::Json,
     models::Models,
@@ -27,7 +28,7 @@ fn encode(model: &str, request: &Request) -> (Value, Losses) {
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
+    Message::new(role, parts)
 }
 
 fn asking(parts: Vec<Part>) -> Request {
@@ -64,6 +65,7 @@ fn file(kind: MediaKind, mime: &str, name: Option<&str>) -> Part {
         name: name.map(str::to_owned),
         detail: None,
         cache: None,
+        place: Place::default(),
     })
 }
 
@@ -208,12 +210,19 @@ fn a_tools_schema_keeps_its_order_and_its_name_has_at_most_64_letters() {
 #[test]
 fn marks_for_caching_stand_behind_what_they_mark_where_the_model_knows_them() {
     let marked = |text: &str, ttl: &str| {
-        Part::Text(Text { text: text.into(), cache: Some(Cache { ttl: Some(ttl.into()) }), ..Text::default() })
+        Part::Text(Text {
+            text: text.into(),
+            cache: Some(Cache { ttl: Some(ttl.into()), place: format!("{text}.cache_control").into() }),
+            ..Text::default()
+        })
     };
     let Tool::Function(look) = tool("look") else { unreachable!() };
     let request = Request {
         system: vec![marked("Long.", "1h")],
-        tools: vec![Tool::Function(FunctionTool { cache: Some(Cache::default()), ..look })],
+        tools: vec![Tool::Function(FunctionTool {
+            cache: Some(Cache { place: "tools[0]".into(), ..Cache::default() }),
+            ..look
+        })],
         ..asking(vec![marked("Hi", "5m")])
     };
     let (body, losses) = encode(CLAUDE, &request);
@@ -223,14 +232,14 @@ fn marks_for_caching_stand_behind_what_they_mark_where_the_model_knows_them() {
     assert!(losses.is_empty());
     let (body, losses) = encode(LLAMA, &request);
     assert_eq!(*content(&body, 0), json!([{"text": "Hi"}]));
-    assert_eq!(losses.paths(), "cache_control");
+    assert_eq!(losses.paths(), "Long..cache_control,Hi.cache_control,tools[0]");
 }
 
 #[test]
 fn signed_reasoning_goes_back_to_claude_and_to_nobody_else() {
     let thought = |origin, redacted| {
         let signature = Some(Signature { origin, value: "c2ln".into() });
-        Part::Reasoning(Reasoning { text: "Hm.".into(), signature, redacted })
+        Part::Reasoning(Reasoning { text: "Hm.".into(), signature, redacted, ..Reasoning::default() })
     };
     let request = |part| Request {
         messages: vec![

@@ -7,8 +7,8 @@ use super::error;
 use crate::{
     ProtocolId,
     ir::{
-        ApiError, Citation, Finish, FinishReason, Media, MediaKind, MediaSource, Output, Part, Reasoning, Response,
-        Signature, Text, ToolCall, Usage,
+        ApiError, Citation, Finish, FinishReason, Media, MediaKind, MediaSource, Output, Part, Place, Reasoning,
+        Response, Signature, Text, ToolCall, Usage,
     },
     json::Json,
 };
@@ -162,11 +162,12 @@ fn read_block(raw: &RawValue, position: &mut u64, output: &mut Output) -> Result
                 name: None,
                 detail: None,
                 cache: None,
+                place: Place::default(),
             }));
         }
         _ => {
             if let Ok(raw) = Json::parse(raw.get().as_bytes()) {
-                output.parts.push(Part::Opaque { origin: ProtocolId::BedrockConverse, raw });
+                output.parts.push(Part::Opaque { origin: ProtocolId::BedrockConverse, raw, place: Place::default() });
             }
         }
     }
@@ -179,7 +180,7 @@ fn reasoning(thought: Thought) -> Reasoning {
     }
     let SignedText { text, signature } = thought.reasoning_text.unwrap_or_default();
     let signature = signature.filter(|value| !value.is_empty()).map(signed);
-    Reasoning { text: text.unwrap_or_default(), signature, redacted: false }
+    Reasoning { text: text.unwrap_or_default(), signature, ..Reasoning::default() }
 }
 
 /// The type of a picture, by Bedrock's word for it.

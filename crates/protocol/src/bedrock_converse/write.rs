@@ -13,7 +13,7 @@ use crate::{
         wire::{self as theirs, CacheControl, Turn},
     },
     fnv,
-    ir::Losses,
+    ir::{Losses, Place},
 };
 
 /// Longest id of a tool call.
@@ -55,16 +55,19 @@ impl<'l> Writer<'l> {
     }
 
     pub fn messages<'a>(&mut self, turns: Vec<Turn<'a>>) -> Vec<Message<'a>> {
-        turns.into_iter().map(|turn| Message { role: turn.role, content: self.content(turn.content) }).collect()
+        turns
+            .into_iter()
+            .map(|turn| Message { role: turn.role, content: self.content(turn.content, turn.place) })
+            .collect()
     }
 
     /// A message is never empty, and one that shows a document says something about it.
-    fn content<'a>(&mut self, blocks: Vec<theirs::Block<'a>>) -> Vec<Block<'a>> {
+    fn content<'a>(&mut self, blocks: Vec<theirs::Block<'a>>, place: &Place) -> Vec<Block<'a>> {
         let mut content = self.blocks(blocks);
         let silent = !content.iter().any(|block| matches!(block, Block::Text(_)));
         let shows = content.iter().any(|block| matches!(block, Block::Document(_)));
         if content.is_empty() || shows && silent {
-            self.losses.approximated("messages");
+            self.losses.approximated(place);
             content.push(Block::Text(Cow::Borrowed(NOTHING)));
         }
         content
@@ -82,7 +85,7 @@ impl<'l> Writer<'l> {
     fn mark<'a>(&mut self, mark: Option<CacheControl<'a>>, out: &mut Vec<Block<'a>>) {
         match mark {
             Some(mark) if self.family.caches() => out.push(Block::CachePoint(CachePoint::of(&mark))),
-            Some(_) => self.losses.dropped("cache_control"),
+            Some(mark) => self.losses.dropped(mark.place()),
             None => {}
         }
     }
@@ -116,22 +119,20 @@ impl<'l> Writer<'l> {
                 out.push(Block::ReasoningContent(Reasoning::RedactedContent(data)));
                 None
             }
-            theirs::Block::ToolUse { id, name, input } => {
+            theirs::Block::ToolUse { id, name, input, .. } => {
                 self.saw_tools = true;
                 out.push(Block::ToolUse { tool_use_id: short(id), name, input });
                 None
             }
-            theirs::Block::ToolResult { tool_use_id, content, is_error, cache_control } => {
+            theirs::Block::ToolResult { tool_use_id, content, is_error, cache_control, .. } => {
                 self.saw_tools = true;
                 let (content, inner) = self.result(content);
                 let status = is_error.then_some("error");
                 out.push(Block::ToolResult { tool_use_id: short(tool_use_id), content, status });
                 cache_control.or(inner)
             }
-            theirs::Block::Raw(_) => {
-                self.losses.dropped("messages");
-                None
-            }
+            // The dialect leaves these out.
+            theirs::Block::Raw(_) => None,
         }
     }
 

@@ -14,7 +14,8 @@ mod signature;
 mod upstream;
 mod wire;
 
-pub(crate) use self::upstream::in_path;
+pub use self::upstream::flat_count;
+pub(crate) use self::{client::Fields, upstream::in_path};
 
 use bytes::Bytes;
 

@@ -75,10 +75,16 @@ fn text(arguments: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Place, *};
 
     fn calls() -> CustomCalls {
-        let custom = Tool::Custom { name: "patch".into(), namespace: None, description: None, format: None };
+        let custom = Tool::Custom {
+            name: "patch".into(),
+            namespace: None,
+            description: None,
+            format: None,
+            place: Place::default(),
+        };
         CustomCalls::of(&Request { tools: vec![custom], ..Request::default() }).unwrap()
     }
 

@@ -1,5 +1,7 @@
 //! What a target cannot carry.
 
+use super::{Names, Subject};
+
 /// One thing that a translation could not say as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -23,10 +25,15 @@ pub enum LossKind {
 }
 
 impl LossKind {
-    /// The refusal of what stands at `path`: [`LossKind::Impossible`] for the conversation and for what is kept elsewhere.
+    /// The refusal of what stands at `path`: [`LossKind::Impossible`] for the conversation and for what is kept elsewhere. A
+    /// tool that the conversation brought is a tool all the same.
     pub fn refusal(path: &str, why: impl Into<String>) -> Self {
         let root = path.split(['.', '[']).next().unwrap_or_default();
-        if ESSENTIAL.contains(&root) { Self::Impossible(why.into()) } else { Self::Refused(why.into()) }
+        if ESSENTIAL.contains(&root) && !path.contains(".tools[") {
+            Self::Impossible(why.into())
+        } else {
+            Self::Refused(why.into())
+        }
     }
 
     /// The reason, if this is a refusal of any kind.
@@ -63,33 +70,46 @@ const LONGEST_PATH: usize = 100;
 /// So long is a list of paths at most, in bytes: a header among others, and a column of the log.
 const LONGEST_LIST: usize = 1900;
 
-/// Stands at the end of a list that was cut.
-const MORE: &str = "...";
+/// Stands at the end of a list that was cut, before the number of what it leaves out.
+const MORE: &str = "...+";
 
-/// The losses of one translation, in the order met, each path once. Past a limit only a first refusal of each kind still
-/// counts.
+/// Room for [`MORE`] with a comma before it and a number behind it.
+const ROOM_FOR_MORE: usize = MORE.len() + 21;
+
+/// The losses of one translation, in the order met, each path once. Past a limit the rest is only counted, but for a first
+/// refusal of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Losses(Vec<Loss>);
+pub struct Losses {
+    list: Vec<Loss>,
+    names: Names,
+    /// Those that are not in the list: what was left out, and what was said in a nearby form.
+    untold: [usize; 2],
+}
 
 impl Losses {
-    pub fn dropped(&mut self, path: impl Into<String>) {
-        self.note(Loss { path: path.into(), kind: LossKind::Dropped });
+    /// Has all that follows told by the names that the client has for its fields.
+    pub fn name_as(&mut self, names: &Names) {
+        self.names.clone_from(names);
     }
 
-    pub fn approximated(&mut self, path: impl Into<String>) {
-        self.note(Loss { path: path.into(), kind: LossKind::Approximated });
+    pub fn dropped<'s>(&mut self, what: impl Into<Subject<'s>>) {
+        self.note(Loss { path: what.into().path(&self.names), kind: LossKind::Dropped });
+    }
+
+    pub fn approximated<'s>(&mut self, what: impl Into<Subject<'s>>) {
+        self.note(Loss { path: what.into().path(&self.names), kind: LossKind::Approximated });
     }
 
     /// What must not be left out without the client's word; [`LossKind::refusal`] says how grave it is.
-    pub fn refused(&mut self, path: impl Into<String>, why: impl Into<String>) {
-        let path = path.into();
+    pub fn refused<'s>(&mut self, what: impl Into<Subject<'s>>, why: impl Into<String>) {
+        let path = what.into().path(&self.names);
         let kind = LossKind::refusal(&path, why);
         self.note(Loss { path, kind });
     }
 
     /// Adds a loss. Of two at one path the graver counts.
     pub fn note(&mut self, loss: Loss) {
-        if let Some(known) = self.0.iter_mut().find(|known| known.path == loss.path) {
+        if let Some(known) = self.list.iter_mut().find(|known| known.path == loss.path) {
             if loss.kind.reason().is_some() && known.kind.reason().is_none() {
                 known.kind = loss.kind;
             }
@@ -100,60 +120,72 @@ impl Losses {
             LossKind::Impossible(_) => self.impossible().next().is_none(),
             LossKind::Dropped | LossKind::Approximated => false,
         };
-        if self.0.len() < MOST || forbids {
-            self.0.push(loss);
+        if self.list.len() < MOST || forbids {
+            self.list.push(loss);
+        } else {
+            self.untold[usize::from(loss.kind == LossKind::Approximated)] += 1;
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Loss> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// What changes the answer's meaning or makes one impossible, with the reasons.
     pub fn refusals(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|loss| Some((loss.path.as_str(), loss.kind.reason()?)))
+        self.list.iter().filter_map(|loss| Some((loss.path.as_str(), loss.kind.reason()?)))
     }
 
     /// What no request can do without, with the reasons.
     pub fn impossible(&self) -> impl Iterator<Item = (&str, &str)> {
-        let gravest = self.0.iter().filter(|loss| matches!(loss.kind, LossKind::Impossible(_)));
+        let gravest = self.list.iter().filter(|loss| matches!(loss.kind, LossKind::Impossible(_)));
         gravest.filter_map(|loss| Some((loss.path.as_str(), loss.kind.reason()?)))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// All paths, comma-separated, fit for a header: whatever else than visible ASCII a path holds is percent-encoded.
     pub fn paths(&self) -> String {
-        list(self.0.iter())
+        list(self.list.iter(), self.untold[0] + self.untold[1])
     }
 
     /// The paths of what was left out: the value of the `X-Orchestrator-Dropped` header.
     pub fn left_out(&self) -> String {
-        list(self.0.iter().filter(|loss| loss.kind != LossKind::Approximated))
+        list(self.list.iter().filter(|loss| loss.kind != LossKind::Approximated), self.untold[0])
     }
 
     /// The paths of what was said in a nearby form: the value of the `X-Orchestrator-Approximated` header.
     pub fn approximations(&self) -> String {
-        list(self.0.iter().filter(|loss| loss.kind == LossKind::Approximated))
+        list(self.list.iter().filter(|loss| loss.kind == LossKind::Approximated), self.untold[1])
     }
 }
 
-fn list<'a>(losses: impl Iterator<Item = &'a Loss>) -> String {
+/// The paths of `losses` as far as there is room, and how many more there are, `untold` ones included.
+fn list<'a>(losses: impl Iterator<Item = &'a Loss>, untold: usize) -> String {
     let mut list = String::new();
+    let mut more = untold;
     for loss in losses {
         let path = written(&loss.path);
-        if list.len() + path.len() + 2 * MORE.len() > LONGEST_LIST {
-            list.push_str(if list.is_empty() { MORE } else { ",..." });
-            break;
+        if more > untold || list.len() + path.len() + ROOM_FOR_MORE > LONGEST_LIST {
+            more += 1;
+            continue;
         }
-        if !list.is_empty() {
-            list.push(',');
-        }
+        separate(&mut list);
         list.push_str(&path);
     }
+    if more > 0 {
+        separate(&mut list);
+        list.push_str(&format!("{MORE}{more}"));
+    }
     list
+}
+
+fn separate(list: &mut String) {
+    if !list.is_empty() {
+        list.push(',');
+    }
 }
 
 /// A path's beginning, with what would end it or could not stand in a header percent-encoded.
@@ -176,7 +208,7 @@ mod tests {
     #[test]
     fn any_number_of_losses_makes_a_short_list_that_still_has_a_refusal() {
         let mut losses = Losses::default();
-        (0..100_000).for_each(|number| losses.dropped(format!("{number}{}", "x".repeat(200))));
+        (0..1000).for_each(|number| losses.dropped(&format!("{number}{}", "x".repeat(200))));
         losses.refused("n", "one answer only");
         losses.refused("m", "not told any more");
         losses.refused("messages[0]", "cannot be shown");
@@ -185,7 +217,8 @@ mod tests {
             [("n", "one answer only"), ("messages[0]", "cannot be shown")]
         );
         assert!(losses.paths().len() <= LONGEST_LIST, "{}", losses.paths().len());
-        assert!(losses.paths().ends_with(",..."));
+        assert!(losses.paths().ends_with(",...+985"), "{}", losses.paths());
+        assert_eq!(losses.approximations(), "");
     }
 
     #[test]
@@ -209,12 +242,14 @@ mod tests {
     #[test]
     fn the_conversation_and_what_is_kept_elsewhere_cannot_be_left_out() {
         let mut losses = Losses::default();
-        for path in ["n", "tools[1]", "messages[2].content[0]", "previous_response_id", "input[3].file_id"] {
+        for path in
+            ["n", "tools[1]", "input[0].tools[1]", "messages[2].content[0]", "previous_response_id", "input[3].file_id"]
+        {
             losses.refused(path, "why");
         }
         let impossible: Vec<_> = losses.impossible().map(|(path, _)| path).collect();
         assert_eq!(impossible, ["messages[2].content[0]", "previous_response_id", "input[3].file_id"]);
-        assert_eq!(losses.refusals().count(), 5);
+        assert_eq!(losses.refusals().count(), 6);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod custom;
 mod error;
 mod event;
 mod loss;
+mod place;
 mod request;
 mod response;
 mod usage;
@@ -15,6 +16,9 @@ pub use custom::CustomCalls;
 pub use error::{ApiError, ErrorKind, Malformed, RawError};
 pub use event::{Block, Citation, Delta, Event, Finish, FinishReason, Grammar, Ungrammatical};
 pub use loss::{Loss, LossKind, Losses};
+pub(crate) use place::Ways;
+pub use place::{Names, Place, Subject};
+pub(crate) use request::NOT_OFFERED;
 pub use request::{
     Cache, Effort, FunctionTool, Hint, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
     Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,

@@ -1,8 +1,8 @@
 //! What a client asks for.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
-use super::{Loss, LossKind};
+use super::{Loss, LossKind, Names, Place};
 use crate::{ProtocolId, json::Json};
 
 /// One request for one answer.
@@ -39,6 +39,8 @@ pub struct Request {
     pub rest: Vec<Unmapped>,
     /// Members of the request, as they were written, that the client's protocol repeats in its answers.
     pub echo: Vec<(String, Json)>,
+    /// What the client calls the fields above.
+    pub names: Names,
 }
 
 /// A field of the client's protocol that the canonical form has no place for.
@@ -105,6 +107,15 @@ pub enum Role {
 pub struct Message {
     pub role: Role,
     pub parts: Vec<Part>,
+    /// Where it began.
+    pub place: Place,
+}
+
+impl Message {
+    /// A turn that no client sent.
+    pub fn new(role: Role, parts: Vec<Part>) -> Self {
+        Self { role, parts, place: Place::default() }
+    }
 }
 
 /// One piece of a turn.
@@ -122,6 +133,7 @@ pub enum Part {
     Opaque {
         origin: ProtocolId,
         raw: Json,
+        place: Place,
     },
 }
 
@@ -129,6 +141,29 @@ impl Part {
     /// Plain text without any hint.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(Text { text: text.into(), ..Text::default() })
+    }
+
+    /// The hint that stands at it.
+    pub fn cache(&self) -> Option<&Cache> {
+        match self {
+            Self::Text(text) => text.cache.as_ref(),
+            Self::Media(media) => media.cache.as_ref(),
+            Self::ToolResult(result) => result.cache.as_ref(),
+            Self::Reasoning(_) | Self::ToolCall(_) | Self::Refusal(_) | Self::Opaque { .. } => None,
+        }
+    }
+
+    /// Where it stood; a refusal, which nobody fails to say, does not tell.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Text(text) => &text.place,
+            Self::Media(media) => &media.place,
+            Self::Reasoning(reasoning) => &reasoning.place,
+            Self::ToolCall(call) => &call.place,
+            Self::ToolResult(result) => &result.place,
+            Self::Opaque { place, .. } => place,
+            Self::Refusal(_) => Place::NOWHERE,
+        }
     }
 }
 
@@ -138,6 +173,7 @@ pub struct Text {
     pub cache: Option<Cache>,
     /// Gemini signs text parts too, empty ones included.
     pub signature: Option<Signature>,
+    pub place: Place,
 }
 
 /// "The prompt up to here may be cached": the one hint that costs money when lost.
@@ -145,6 +181,8 @@ pub struct Text {
 pub struct Cache {
     /// `5m` or `1h`; `None` is the provider's default.
     pub ttl: Option<String>,
+    /// Of the hint itself.
+    pub place: Place,
 }
 
 /// Opaque proof of earlier reasoning. It is valid for the protocol that issued it and for no other; on its way through a
@@ -166,6 +204,8 @@ pub struct Media {
     /// OpenAI's `detail`: `low`, `high`, `auto`, `original`.
     pub detail: Option<String>,
     pub cache: Option<Cache>,
+    /// Of the object that says the above.
+    pub place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +234,7 @@ pub struct Reasoning {
     pub signature: Option<Signature>,
     /// The whole block is opaque: [`Reasoning::signature`] holds its data (Anthropic's `redacted_thinking`).
     pub redacted: bool,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -206,6 +247,8 @@ pub struct ToolCall {
     pub signature: Option<Signature>,
     /// Arguments are free text rather than JSON.
     pub custom: bool,
+    /// Of the object that holds its arguments.
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -218,6 +261,7 @@ pub struct ToolResult {
     pub content: Vec<Part>,
     pub is_error: bool,
     pub cache: Option<Cache>,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +275,7 @@ pub enum Tool {
         namespace: Option<(String, String)>,
         description: Option<String>,
         format: Option<Json>,
+        place: Place,
     },
     /// Runs at the provider; only its own protocol understands it.
     Hosted {
@@ -238,7 +283,25 @@ pub enum Tool {
         raw: Json,
         /// Whether it searches the web, which several protocols have a tool for.
         web_search: bool,
+        place: Place,
     },
+}
+
+impl Tool {
+    /// The name that the model calls it by, of a tool that the client runs.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Function(FunctionTool { name, .. }) | Self::Custom { name, .. } => Some(name),
+            Self::Hosted { .. } => None,
+        }
+    }
+
+    /// Where it stood; in a request that no client sent, its number.
+    pub fn place(&self, at: usize) -> Cow<'_, Place> {
+        let (Self::Function(FunctionTool { place, .. }) | Self::Custom { place, .. } | Self::Hosted { place, .. }) =
+            self;
+        if place.is_empty() { Cow::Owned(format!("tools[{at}]").into()) } else { Cow::Borrowed(place) }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -252,7 +315,12 @@ pub struct FunctionTool {
     pub parameters: Option<Json>,
     pub strict: Option<bool>,
     pub cache: Option<Cache>,
+    /// Of the object that names it.
+    pub place: Place,
 }
+
+/// Why a choice is refused that names a tool which there is not, be it that it was refused itself.
+pub(crate) const NOT_OFFERED: &str = "`tool_choice` asks for a tool that `tools` does not define";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice {

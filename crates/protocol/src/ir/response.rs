@@ -1,7 +1,7 @@
 //! A whole answer: what its stream's events fold into.
 
 use super::{
-    Block, Citation, Delta, Event, Finish, FinishReason, Media, MediaKind, MediaSource, Part, Reasoning, Text,
+    Block, Citation, Delta, Event, Finish, FinishReason, Media, MediaKind, MediaSource, Part, Place, Reasoning, Text,
     ToolCall, Usage,
 };
 use crate::json::Json;
@@ -120,6 +120,7 @@ fn empty_part(block: &Block) -> Option<Part> {
             name: None,
             detail: None,
             cache: None,
+            place: Place::default(),
         }),
         Block::Opaque => return None,
     })

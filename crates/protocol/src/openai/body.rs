@@ -2,7 +2,7 @@
 
 use super::ids;
 use crate::{
-    ir::{Effort, Hint, Loss, Losses, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
+    ir::{Effort, FunctionTool, Hint, Loss, Losses, NOT_OFFERED, Request, ResponseFormat, Tool, ToolChoice, Unmapped},
     json::Json,
     models::{ForcedToolChoice, ModelRules, Sampling},
     openai::content,
@@ -152,20 +152,35 @@ impl<'a> Body<'a> {
             _ => true,
         };
         let mut tools = Vec::with_capacity(request.tools.len());
+        let mut offers_named = false;
         for (at, offered) in request.tools.iter().enumerate() {
+            let place = offered.place(at);
             match offered {
                 Tool::Function(function) if !allowed(&function.name) => {}
                 Tool::Custom { name, .. } if !allowed(name) => {}
                 offered => match write(offered) {
-                    Ok(tool) => tools.push(tool),
+                    Ok(tool) => {
+                        if let Tool::Function(FunctionTool { cache: Some(hint), .. }) = offered {
+                            self.losses.dropped(&hint.place);
+                        }
+                        offers_named |= matches!(choice, Some(ToolChoice::Named(name)) if offered.name() == Some(name));
+                        tools.push(tool);
+                    }
                     // Agents offer a search of the web with everything they ask, and do without.
                     Err(_) if matches!(offered, Tool::Hosted { web_search: true, .. }) => {
-                        self.losses.dropped(format!("tools[{at}]"));
+                        self.losses.dropped(&*place);
                     }
-                    Err(why) => self.losses.refused(format!("tools[{at}]"), why),
+                    Err(why) => self.losses.refused(&*place, why),
                 },
             }
         }
+        let choice = choice.filter(|choice| {
+            let missing = matches!(choice, ToolChoice::Named(_)) && !offers_named;
+            if missing {
+                self.losses.refused("tool_choice", NOT_OFFERED);
+            }
+            !missing
+        });
         if tools.is_empty() {
             return;
         }

@@ -24,17 +24,9 @@ pub fn result_text(result: &ToolResult) -> String {
     if result.is_error && !text.to_ascii_lowercase().starts_with("error") { format!("Error: {text}") } else { text }
 }
 
-/// Notes a hint of where to cache. Servers of these protocols cache by themselves and have no field for it.
-pub fn note_cache<'p>(mut parts: impl Iterator<Item = &'p Part>, losses: &mut Losses) {
-    let hinted = parts.any(|part| match part {
-        Part::Text(text) => text.cache.is_some(),
-        Part::Media(media) => media.cache.is_some(),
-        Part::ToolResult(result) => result.cache.is_some(),
-        _ => false,
-    });
-    if hinted {
-        losses.dropped("cache_control");
-    }
+/// Notes hints of where to cache. Servers of these protocols cache by themselves and have no field for it.
+pub fn note_cache<'p>(parts: impl Iterator<Item = &'p Part>, losses: &mut Losses) {
+    parts.filter_map(Part::cache).for_each(|hint| losses.dropped(&hint.place));
 }
 
 /// A file that came with its contents, as an address.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use crate::{
+    ProtocolId,
     ir::{ApiError, ErrorKind},
     json::Json,
 };
@@ -18,11 +19,27 @@ struct Told {
     status: Option<u16>,
 }
 
-/// Reads the error that came with `status`.
-pub fn decode_error(status: u16, body: &[u8]) -> ApiError {
+/// Reads the error that came with `status` from an upstream that speaks `protocol`, whose own words it keeps if they are in
+/// OpenAI's shape.
+pub fn decode_error(protocol: ProtocolId, status: u16, body: &[u8]) -> ApiError {
     let told = read(body);
     let kind = kind_of(status, &told);
-    ApiError { upstream_status: Some(status), ..error(kind, told, status) }
+    let error = ApiError { upstream_status: Some(status), ..error(kind, told, status) };
+    if is_usual(body, kind) { error.verbatim(protocol, body) } else { error }
+}
+
+/// Whether a body is what OpenAI's clients can read, and nobody's secret. They shorten a conversation by one code alone.
+fn is_usual(body: &[u8], kind: ErrorKind) -> bool {
+    let parsed = Json::parse(body).ok();
+    let Some(error) = parsed.as_ref().and_then(|body| body.get("error")) else { return false };
+    let code = error.get("code");
+    let text = String::from_utf8_lossy(body);
+    let secret = |(at, _): (usize, &str)| !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
+    error.get("message").is_some_and(|message| message.as_str().is_some())
+        && error.get("type").is_some_and(|kind| kind.as_str().is_some())
+        && code.is_some_and(|code| code.is_null() || code.as_str().is_some())
+        && (kind != ErrorKind::ContextLength || code.and_then(Json::as_str) == Some(kind.code()))
+        && !SIGNS.iter().any(|sign| text.match_indices(sign).any(secret))
 }
 
 /// Reads an error that came where an answer was promised, after a status of 200.
@@ -267,9 +284,11 @@ fn wait(message: &str) -> Option<Duration> {
     found.then(|| Duration::try_from_secs_f64(total).ok()).flatten()
 }
 
+/// How keys begin, and names of accounts.
+const SIGNS: [&str; 9] = ["sk-", "sk_", "gsk_", "xai-", "pplx-", "org-", "org_", "proj_", "AIza"];
+
 /// The message with keys and the names of accounts made unreadable.
 fn without_secrets(message: &str) -> String {
-    const SIGNS: [&str; 9] = ["sk-", "sk_", "gsk_", "xai-", "pplx-", "org-", "org_", "proj_", "AIza"];
     let hidden = |word: &str| {
         let bare = word.trim_start_matches(['`', '"', '\'', '(', ':']);
         SIGNS.iter().any(|sign| bare.starts_with(sign) && bare.len() > sign.len() + 3)
@@ -285,7 +304,24 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &str) -> ApiError {
-        decode_error(status, body.as_bytes())
+        decode_error(ProtocolId::OpenAiChat, status, body.as_bytes())
+    }
+
+    #[test]
+    fn an_upstreams_own_words_are_kept_if_clients_can_read_them_and_they_tell_no_secret() {
+        let kept = |status, body: &str| read(status, body).raw.is_some();
+        assert!(kept(400, r#"{"error":{"message":"m","type":"t","code":null,"param":"n","inner":{"a":1}}}"#));
+        assert!(kept(400, r#"{"error":{"message":"too long","type":"t","code":"context_length_exceeded"}}"#));
+        for (status, other) in [
+            (400, r#"{"detail":"m"}"#),
+            (400, r#"{"error":{"message":"m","code":400}}"#),
+            (400, r#"{"error":{"message":"maximum context length is 5","type":"t","code":null}}"#),
+            (400, r#"{"error":{"message":"m","type":"t","code":null,"project":"proj_abcdef"}}"#),
+            (401, r#"{"error":{"message":"wrong key","type":"t","code":null}}"#),
+            (500, r#"{"error":{"message":"m","type":"t","code":null}}"#),
+        ] {
+            assert!(!kept(status, other), "{other}");
+        }
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use crate::{
     ProtocolId, base64,
     fields::{below, must_be, need_string, take, take_string},
-    ir::{Malformed, Media, MediaKind, MediaSource},
+    ir::{Malformed, Media, MediaKind, MediaSource, Place},
     json::Json,
 };
 
 fn media(kind: MediaKind, source: MediaSource, mime: Option<String>) -> Media {
-    Media { kind, source, mime, name: None, detail: None, cache: None }
+    Media { kind, source, mime, name: None, detail: None, cache: None, place: Place::default() }
 }
 
 /// What an address leads to: base64 for a data URL.

@@ -12,15 +12,22 @@ pub mod ids;
 pub mod lenient;
 pub mod media;
 
-use crate::{ProtocolId, fields::take, ir::Cache, json::Json};
+use crate::{
+    ProtocolId,
+    fields::{below, take},
+    ir::Cache,
+    json::Json,
+};
 
 /// Whether what was issued in the protocol `origin` is OpenAI's own: an uploaded file is known in both of its protocols.
 pub fn is_own(origin: ProtocolId) -> bool {
     matches!(origin, ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses)
 }
 
-/// The extension `cache_control`, and OpenAI's own `prompt_cache_breakpoint`.
-pub fn cache(value: &mut Json) -> Option<Cache> {
-    let hint = take(value, "cache_control").or_else(|| take(value, "prompt_cache_breakpoint"))?;
-    Some(Cache { ttl: hint.get("ttl").and_then(Json::as_str).map(str::to_owned) })
+/// Takes the extension `cache_control`, or OpenAI's own `prompt_cache_breakpoint`, of the object at `path`.
+pub fn cache(value: &mut Json, path: &str) -> Option<Cache> {
+    let (key, hint) =
+        ["cache_control", "prompt_cache_breakpoint"].into_iter().find_map(|key| Some((key, take(value, key)?)))?;
+    let ttl = hint.get("ttl").and_then(Json::as_str).map(str::to_owned);
+    Some(Cache { ttl, place: below(path, key).into() })
 }

@@ -89,7 +89,7 @@ impl Outbound for OpenAiChat {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode_error(status, body)
+        error::decode_error(ProtocolId::OpenAiChat, status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {

@@ -46,9 +46,12 @@ impl Inbound for OpenAiResponses {
         client::encode_response(request, response, envelope)
     }
 
-    /// The same as for clients of OpenAI's other protocol.
+    /// The upstream's own words where it speaks this protocol, else the same as for clients of OpenAI's other one.
     fn encode_error(&self, error: &ApiError, context: &ErrorContext) -> Vec<u8> {
-        OpenAiChat.encode_error(error, context)
+        match error.raw_in(ProtocolId::OpenAiResponses) {
+            Some(body) => body.as_bytes().to_vec(),
+            None => OpenAiChat.encode_error(error, context),
+        }
     }
 
     fn encoder(&self, request: &Request, envelope: Envelope) -> Box<dyn StreamEncoder> {

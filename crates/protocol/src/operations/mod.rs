@@ -1,13 +1,10 @@
-//! OpenAI's operations beside its generating ones (`/completions`, `/embeddings`, `/images/…`, `/audio/…`, `/rerank`, …): what
-//! is read of an answer whose bytes otherwise pass.
+//! Operations beside the generating ones (`/completions`, `/embeddings`, `/images/…`, `/audio/…`, `/rerank`, …): what is read of
+//! an answer whose bytes otherwise pass, and what is put into other words.
 
-mod embeddings;
+pub mod embeddings;
 mod stream;
 
-pub use self::{
-    embeddings::{Embeddings, endpoint as embeddings_endpoint},
-    stream::{Decoder, Filter},
-};
+pub use self::stream::{Decoder, Filter};
 
 use crate::{
     ir::{ApiError, Usage},
@@ -29,11 +26,11 @@ pub fn read_answer(body: &[u8]) -> Result<Option<Usage>, ApiError> {
     }
 }
 
-/// The counts that an answer or an event holds, by any of the names in use: OpenAI's older and newer ones, and those of
-/// Cohere's and Jina's rankings.
+/// The counts that an answer or an event holds, by any of the names in use: OpenAI's older and newer ones, Google's, and those
+/// of Cohere's and Jina's rankings.
 fn usage(members: &Members<'_>) -> Option<Usage> {
     let parse = |text: &str| Json::parse(text.as_bytes()).ok();
-    if let Some(usage) = members.get("usage").and_then(parse) {
+    if let Some(usage) = ["usage", "usageMetadata"].iter().find_map(|key| parse(members.get(key)?)) {
         return counts(&usage);
     }
     let meta = members.get("meta").and_then(parse)?;
@@ -43,7 +40,7 @@ fn usage(members: &Members<'_>) -> Option<Usage> {
 fn counts(told: &Json) -> Option<Usage> {
     let count = |path: &[&str]| told.at(path).and_then(Json::as_f64).map(|number| number as u64);
     let output = count(&["completion_tokens"]).or_else(|| count(&["output_tokens"]));
-    let input = count(&["prompt_tokens"]).or_else(|| count(&["input_tokens"]));
+    let input = ["prompt_tokens", "input_tokens", "promptTokenCount"].iter().find_map(|key| count(&[key]));
     // A ranking takes tokens and makes none.
     let input = input.or_else(|| Some(count(&["total_tokens"])?.saturating_sub(output.unwrap_or(0))))?;
     Some(Usage {
@@ -73,6 +70,7 @@ mod tests {
             (r#"{"data":[],"usage":{"prompt_tokens":7,"total_tokens":7}}"#, (7, 0)),
             (r#"{"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#, (7, 2)),
             (r#"{"usage":{"type":"tokens","input_tokens":14,"output_tokens":45,"total_tokens":59}}"#, (14, 45)),
+            (r#"{"embedding":{"values":[1]},"usageMetadata":{"promptTokenCount":3,"totalTokenCount":3}}"#, (3, 0)),
             (r#"{"results":[],"usage":{"total_tokens":815}}"#, (815, 0)),
             (r#"{"results":[],"meta":{"tokens":{"input_tokens":28,"output_tokens":1}}}"#, (28, 1)),
             (r#"{"results":[],"meta":{"billed_units":{"input_tokens":5}}}"#, (5, 0)),

@@ -3,7 +3,10 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use llm_protocol::{
     ir::Losses,
-    operations::{Embeddings, read_answer},
+    operations::{
+        embeddings::{Call, Embeddings},
+        read_answer,
+    },
     splice::Members,
 };
 use serde_json::{Value, json};
@@ -16,7 +19,7 @@ fn body(fixture: &Fixture) -> Value {
 
 fn decode(request: &Value) -> (Embeddings, Losses) {
     let (text, mut losses) = (request.to_string(), Losses::default());
-    let embeddings = Embeddings::decode(&Members::read(text.as_bytes()).unwrap(), &mut losses);
+    let embeddings = Call::OpenAi.read(&Members::read(text.as_bytes()).unwrap(), &mut losses);
     (embeddings.unwrap_or_else(|error| panic!("{request}: {}", error.message)), losses)
 }
 
@@ -53,7 +56,7 @@ fn googles_recorded_exchanges_are_what_is_asked_and_their_numbers_arrive() {
         }
         let mut wrong = Vec::new();
         let (embeddings, _) = decode(&request);
-        let sent = embeddings.encode(asked[0]["model"].as_str().unwrap());
+        let sent = Call::GeminiBatch.write(&embeddings, asked[0]["model"].as_str().unwrap());
         let sent: Value = serde_json::from_slice(&sent).unwrap();
         let mut expected = fixture.request.clone();
         // OpenAI's API has no word for what the texts are for.
@@ -64,7 +67,8 @@ fn googles_recorded_exchanges_are_what_is_asked_and_their_numbers_arrive() {
             wrong.push(format!("asks {sent}"));
         }
         let answer = |embeddings: &Embeddings| -> Value {
-            serde_json::from_slice(&embeddings.answer(&fixture.body, "m").unwrap().0).unwrap()
+            let (body, _) = Call::OpenAi.answer(Call::GeminiBatch, embeddings, &fixture.body, "m").unwrap();
+            serde_json::from_slice(&body).unwrap()
         };
         let list = answer(&embeddings)["data"][0]["embedding"].clone();
         if list != body(fixture)["embeddings"][0]["values"] {

@@ -238,7 +238,7 @@ fn part() -> impl Strategy<Value = Part> {
 
 fn message() -> impl Strategy<Value = Message> {
     let role = prop::sample::select(vec![Role::User, Role::Assistant, Role::System]);
-    (role, prop::collection::vec(part(), 0..4)).prop_map(|(role, parts)| Message { role, parts })
+    (role, prop::collection::vec(part(), 0..4)).prop_map(|(role, parts)| Message::new(role, parts))
 }
 
 proptest! {

@@ -7,10 +7,14 @@ mod anthropic_client;
 #[cfg(test)]
 mod embeddings;
 #[cfg(test)]
+mod fidelity_table;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod gemini;
 mod gemini_client;
+#[cfg(test)]
+mod losses;
 #[cfg(test)]
 mod messages_stream;
 #[cfg(test)]

@@ -68,7 +68,9 @@ fn differences(response: &Response, expect: &Value) -> Vec<String> {
         ("cache_write", ours.cache_write),
         ("reasoning", ours.reasoning.unwrap_or(0)),
     ] {
-        if counts[key].as_u64().unwrap_or(0) != ours {
+        // Some of Azure's answers count more tokens as cached than there are.
+        let most = if key == "cache_read" { counts["input_total"].as_u64().unwrap_or(0) } else { u64::MAX };
+        if counts[key].as_u64().unwrap_or(0).min(most) != ours {
             wrong.push(format!("{key}: {ours} is not {}", counts[key]));
         }
     }

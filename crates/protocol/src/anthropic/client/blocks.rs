@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Envelope, ProtocolId,
+    Envelope, ProtocolId, base64,
     ir::{Carrier, Citation, Finish, FinishReason, Reasoning, Signature, Usage, carrier::MARK},
     json::Json,
 };
@@ -131,12 +131,20 @@ pub fn message_id(upstream: &str, envelope: &Envelope) -> String {
     format!("msg_{}", envelope.request_id.trim_start_matches("req_"))
 }
 
-/// The id of a call, made of the request's where the model gave none.
+/// The id of a call, made of the request's where the model gave none, and wrapped where clients of this protocol would not
+/// take it.
 pub fn call_id<'a>(id: &'a str, number: usize, envelope: &Envelope) -> Cow<'a, str> {
     if id.is_empty() {
         return Cow::Owned(format!("toolu_{}_{number}", envelope.request_id.trim_start_matches("req_")));
     }
-    Cow::Borrowed(id)
+    let taken = id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'));
+    if taken && !id.starts_with(MARK) { Cow::Borrowed(id) } else { Cow::Owned(base64::wrap_url_safe(MARK, id)) }
+}
+
+/// The id that [`call_id`] was given, as far as it wrapped it.
+pub fn plain_id(id: String) -> String {
+    let wrapped = id.strip_prefix(MARK).and_then(base64::decode);
+    wrapped.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(id)
 }
 
 /// What an answer was seen to hold.

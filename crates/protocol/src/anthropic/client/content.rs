@@ -1,6 +1,7 @@
 //! Reads what a message holds: text, or a list of blocks.
 
 use super::{
+    blocks::plain_id,
     fields::{below, boolean_in, must_be, need_string, take, take_string},
     leftovers,
     request::cache,
@@ -14,9 +15,6 @@ use crate::{
     },
     json::Json,
 };
-
-/// Where the fields of blocks are told that have no place, one place for all blocks.
-const ANY_BLOCK: &str = "messages[].content[]";
 
 /// The blocks of one message, as they are read.
 pub struct Blocks<'r> {
@@ -35,7 +33,7 @@ impl<'r> Blocks<'r> {
     pub fn read(&mut self, content: Json, path: &str) -> Result<(), Malformed> {
         match content {
             Json::String(text) if text.is_empty() => {}
-            Json::String(text) => self.parts.push(Part::text(text)),
+            Json::String(text) => self.say(text, path),
             Json::Array(items) => {
                 for (at, item) in items.into_iter().enumerate() {
                     self.block(item, &format!("{path}[{at}]"))?;
@@ -58,9 +56,13 @@ impl<'r> Blocks<'r> {
         self.parts
     }
 
+    fn say(&mut self, text: String, path: &str) {
+        self.parts.push(Part::Text(Text { text, place: path.into(), ..Text::default() }));
+    }
+
     fn block(&mut self, mut value: Json, path: &str) -> Result<(), Malformed> {
         if let Json::String(text) = value {
-            self.parts.push(Part::text(text));
+            self.say(text, path);
             return Ok(());
         }
         if value.members().is_none() {
@@ -74,7 +76,7 @@ impl<'r> Blocks<'r> {
             }
             "image" => {
                 let image = source(&mut value, MediaKind::Image, path)?;
-                let cache = cache(&mut value);
+                let cache = cache(&mut value, path);
                 self.parts.push(Part::Media(Media { cache, ..image }));
             }
             "document" => self.document(&mut value, path)?,
@@ -89,27 +91,30 @@ impl<'r> Blocks<'r> {
             "thinking" => {
                 let text = take_string(&mut value, "thinking", path)?.unwrap_or_default();
                 let signature = take_string(&mut value, "signature", path)?.unwrap_or_default();
-                self.proof(text, signature, false);
+                self.proof(text, signature, false, path);
             }
             "redacted_thinking" => {
                 let data = take_string(&mut value, "data", path)?.unwrap_or_default();
-                self.proof(String::new(), data, true);
+                self.proof(String::new(), data, true, path);
             }
             "search_result" => {
                 let text = found(&mut value);
-                let cache = cache(&mut value);
-                self.parts.push(Part::Text(Text { text, cache, signature: None }));
+                let cache = cache(&mut value, path);
+                self.parts.push(Part::Text(Text { text, cache, signature: None, place: path.into() }));
             }
             // What Anthropic made of the conversation so far is all that is left of it.
             "compaction" if value.get("content").is_some_and(|text| text.as_str().is_some()) => {
-                self.parts.extend(take_string(&mut value, "content", path)?.map(Part::text));
+                let text = take_string(&mut value, "content", path)?.unwrap_or_default();
+                self.say(text, path);
             }
             "tool_reference" => {
-                self.parts.extend(take_string(&mut value, "tool_name", path)?.map(Part::text));
+                if let Some(name) = take_string(&mut value, "tool_name", path)? {
+                    self.say(name, path);
+                }
             }
             "" => return Err(must_be(&below(path, "type"), "a string such as `text`")),
             _ => {
-                self.parts.push(Part::Opaque { origin: ProtocolId::Anthropic, raw: value });
+                self.parts.push(Part::Opaque { origin: ProtocolId::Anthropic, raw: value, place: path.into() });
                 return Ok(());
             }
         }
@@ -117,21 +122,21 @@ impl<'r> Blocks<'r> {
         if value.at(&["caller", "type"]).and_then(Json::as_str) == Some("direct") {
             value.remove("caller");
         }
-        leftovers(&value, ANY_BLOCK, self.rest);
+        leftovers(&value, path, self.rest);
         Ok(())
     }
 
     fn text(&mut self, value: &mut Json, path: &str) -> Result<Part, Malformed> {
         let text = take_string(value, "text", path)?.ok_or_else(|| must_be(&below(path, "text"), "a string"))?;
-        Ok(Part::Text(Text { text, cache: cache(value), signature: None }))
+        Ok(Part::Text(Text { text, cache: cache(value, path), signature: None, place: path.into() }))
     }
 
     /// A document, or text and pictures that are one.
     fn document(&mut self, value: &mut Json, path: &str) -> Result<(), Malformed> {
-        let (name, cache) = (take_string(value, "title", path)?, cache(value));
+        let (name, cache) = (take_string(value, "title", path)?, cache(value, path));
         let citations = take(value, "citations");
         if citations.is_some_and(|citations| citations.get("enabled").and_then(Json::as_bool) == Some(true)) {
-            unmapped(below(ANY_BLOCK, "citations"), self.rest);
+            unmapped(below(path, "citations"), self.rest);
         }
         let content = value.get_mut("source").and_then(|source| {
             let inline = source.get("type").and_then(Json::as_str) == Some("content");
@@ -143,7 +148,9 @@ impl<'r> Blocks<'r> {
             return Ok(());
         };
         value.remove("source");
-        self.parts.extend(name.map(Part::text));
+        if let Some(name) = name {
+            self.say(name, &below(path, "title"));
+        }
         self.read(content, &format!("{path}.source.content"))?;
         match self.parts.last_mut() {
             Some(Part::Text(text)) => text.cache = text.cache.take().or(cache),
@@ -154,28 +161,31 @@ impl<'r> Blocks<'r> {
     }
 
     fn result(&mut self, value: &mut Json, path: &str) -> Result<ToolResult, Malformed> {
-        let id = need_string(value, "tool_use_id", path, "the id of the call that it answers")?;
+        let id = plain_id(need_string(value, "tool_use_id", path, "the id of the call that it answers")?);
         let mut inner = Blocks::new(&mut *self.rest);
         if let Some(content) = take(value, "content") {
             inner.read(content, &below(path, "content"))?;
         }
         let content = inner.parts;
         let is_error = boolean_in(value, "is_error", path)?.unwrap_or(false);
-        Ok(ToolResult { id, name: None, content, is_error, cache: cache(value) })
+        Ok(ToolResult { id, name: None, content, is_error, cache: cache(value, path), place: path.into() })
     }
 
     /// Reasoning under its signature; or what another protocol's model proved its words with, which travelled here.
-    fn proof(&mut self, text: String, value: String, redacted: bool) {
+    fn proof(&mut self, text: String, value: String, redacted: bool, path: &str) {
+        let place = path.into();
         let own = |value: String| Signature { origin: ProtocolId::Anthropic, value };
         let reasoning = match Carrier::unwrap(&value) {
-            Some(Carrier::ToolCall { id, signature }) => return self.carried.push((id, signature)),
-            Some(Carrier::Text { signature }) => return self.sign(signature),
+            Some(Carrier::ToolCall { id, signature }) => return self.carried.push((plain_id(id), signature)),
+            Some(Carrier::Text { signature }) => return self.sign(signature, path),
             Some(Carrier::Reasoning { signature, redacted }) => {
-                Reasoning { text, signature: Some(signature).filter(|known| !known.value.is_empty()), redacted }
+                Reasoning { text, signature: Some(signature).filter(|known| !known.value.is_empty()), redacted, place }
             }
             // One of ours that was damaged on the way proves nothing.
-            None if value.is_empty() || value.starts_with(MARK) => Reasoning { text, signature: None, redacted: false },
-            None => Reasoning { text, signature: Some(own(value)), redacted },
+            None if value.is_empty() || value.starts_with(MARK) => {
+                Reasoning { text, signature: None, redacted: false, place }
+            }
+            None => Reasoning { text, signature: Some(own(value)), redacted, place },
         };
         if reasoning.signature.is_some() || !reasoning.text.is_empty() {
             self.parts.push(Part::Reasoning(reasoning));
@@ -183,10 +193,13 @@ impl<'r> Blocks<'r> {
     }
 
     /// Signs the text before, or an empty one.
-    fn sign(&mut self, signature: Signature) {
+    fn sign(&mut self, signature: Signature, path: &str) {
         match self.parts.last_mut() {
             Some(Part::Text(text)) if text.signature.is_none() => text.signature = Some(signature),
-            _ => self.parts.push(Part::Text(Text { signature: Some(signature), ..Text::default() })),
+            _ => {
+                let signature = Some(signature);
+                self.parts.push(Part::Text(Text { signature, place: path.into(), ..Text::default() }));
+            }
         }
     }
 }
@@ -209,15 +222,17 @@ fn call(value: &mut Json, path: &str) -> Result<ToolCall, Malformed> {
         Some(_) => return Err(must_be(&below(path, "input"), "an object")),
     };
     Ok(ToolCall {
-        id: need_string(value, "id", path, "the call's id")?,
+        id: plain_id(need_string(value, "id", path, "the call's id")?),
         name: need_string(value, "name", path, "the tool's name")?,
         arguments,
+        place: path.into(),
         ..ToolCall::default()
     })
 }
 
 /// Takes `source`.
 fn source(value: &mut Json, kind: MediaKind, path: &str) -> Result<Media, Malformed> {
+    let place = path.into();
     let path = below(path, "source");
     let Some(mut source @ Json::Object(_)) = take(value, "source") else {
         return Err(must_be(&path, "an object with a `type`"));
@@ -242,7 +257,7 @@ fn source(value: &mut Json, kind: MediaKind, path: &str) -> Result<Media, Malfor
         }
         _ => return Err(must_be(&below(&path, "type"), "one of base64, url, file, text, content")),
     };
-    Ok(Media { kind, source, mime, name: None, detail: None, cache: None })
+    Ok(Media { kind, source, mime, name: None, detail: None, cache: None, place })
 }
 
 fn default_mime(kind: MediaKind) -> &'static str {

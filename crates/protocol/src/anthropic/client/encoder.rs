@@ -189,7 +189,7 @@ impl Encoder {
                 Open::Call { pending, id, late: None, free: custom.then(String::new) }
             }
             ir::Block::Redacted(signature) => {
-                let part = Reasoning { text: String::new(), signature: Some(signature.clone()), redacted: true };
+                let part = Reasoning { signature: Some(signature.clone()), redacted: true, ..Reasoning::default() };
                 if let Some(block) = reasoning(&part) {
                     self.write_whole(block, out);
                 }

@@ -21,10 +21,9 @@ pub fn system(value: Option<Json>, request: &mut Request) -> Result<(), Malforme
     let mut blocks = Blocks::new(&mut request.rest);
     blocks.read(value, "system")?;
     let mut parts = blocks.parts;
-    let told = parts.len();
-    parts.retain(|part| !matches!(part, Part::Text(text) if text.text.starts_with(BILLING)));
-    if parts.len() < told {
-        unmapped("system[]".to_owned(), &mut request.rest);
+    let billing = |part: &mut Part| matches!(part, Part::Text(text) if text.text.starts_with(BILLING));
+    for left_out in parts.extract_if(.., billing) {
+        unmapped(left_out.place().as_str().to_owned(), &mut request.rest);
     }
     request.system = parts;
     Ok(())
@@ -50,7 +49,7 @@ fn read_one(
     let place = below(path, "content");
     let content = take(&mut message, "content");
     let content = content.ok_or_else(|| must_be(&place, "a string or an array of blocks"))?;
-    leftovers(&message, "messages[]", &mut request.rest);
+    leftovers(&message, path, &mut request.rest);
     let mut blocks = Blocks::new(&mut request.rest);
     blocks.read(content, &place)?;
     let mut parts = blocks.finish();
@@ -64,20 +63,20 @@ fn read_one(
         }
     }
     match role.as_str() {
-        "assistant" => request.messages.push(Message { role: Role::Assistant, parts }),
+        "assistant" => request.messages.push(Message { role: Role::Assistant, parts, place: path.into() }),
         "system" if request.messages.is_empty() => request.system.extend(parts),
-        "system" => request.messages.push(Message { role: Role::System, parts }),
-        "user" => user(parts, request),
+        "system" => request.messages.push(Message { role: Role::System, parts, place: path.into() }),
+        "user" => user(parts, path, request),
         _ => return Err(must_be(&below(path, "role"), "one of user, assistant, system")),
     }
     Ok(())
 }
 
 /// Results of tools stand before everything else that the user says, in a message of their own.
-fn user(parts: Vec<Part>, request: &mut Request) {
+fn user(parts: Vec<Part>, path: &str, request: &mut Request) {
     let (results, said): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| matches!(part, Part::ToolResult(_)));
     let silent = said.is_empty() && !results.is_empty();
     for parts in [Some(results).filter(|results| !results.is_empty()), Some(said).filter(|_| !silent)] {
-        request.messages.extend(parts.map(|parts| Message { role: Role::User, parts }));
+        request.messages.extend(parts.map(|parts| Message { role: Role::User, parts, place: path.into() }));
     }
 }

@@ -2,14 +2,26 @@
 //! version.
 
 use super::{
-    fields::{self, array, boolean, count, must_be, number, object, string, take},
+    fields::{self, array, below, boolean, count, must_be, number, object, string, take},
     leftovers, messages, thinking, tools, unmapped,
 };
 use crate::{
-    ir::{Cache, Hint, Malformed, Part, Request, Sampling, Unmapped},
+    ir::{Cache, Hint, Malformed, Names, Part, Request, Sampling, Unmapped, Ways},
     json::Json,
     splice::Members,
 };
+
+/// What this protocol calls the fields that OpenAI's has as well.
+const WAYS: &Ways = &[
+    ("stop", &["stop_sequences"]),
+    ("user", &["metadata.user_id"]),
+    ("reasoning_effort", &["thinking.budget_tokens", "output_config.effort", "thinking"]),
+    ("response_format", &["output_config.format", "output_format"]),
+    ("parallel_tool_calls", &["tool_choice.disable_parallel_tool_use"]),
+    ("parameters", &["input_schema"]),
+    ("arguments", &["input"]),
+    ("filename", &["title"]),
+];
 
 pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
     let members = Members::read(body)?;
@@ -25,14 +37,15 @@ pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
         max_output_tokens: count(&members, "max_tokens", 0)?.map(|most| most.max(1)),
         stop: stop(&members)?,
         stream: boolean(&members, "stream")?.unwrap_or(false),
+        names: Names::of(WAYS, &members),
         ..Request::default()
     };
     tools::read(&members, &mut request)?;
     thinking::read(&members, &mut request)?;
     messages::system(fields::json(&members, "system"), &mut request)?;
     messages::read(array(&members, "messages")?.unwrap_or_default(), &mut request)?;
-    if let Some(hint) = object(&members, "cache_control")? {
-        cache_all(cache_of(&hint), &mut request);
+    if let Some(hint) = object(&members, CACHE)? {
+        cache_all(cache_of(&hint, CACHE), &mut request);
     }
     user(object(&members, "metadata")?, &mut request)?;
     rest(&members, &mut request.rest);
@@ -47,13 +60,16 @@ fn stop(members: &Members<'_>) -> Result<Vec<String>, Malformed> {
     array(members, "stop_sequences")?.unwrap_or_default().into_iter().enumerate().map(text).collect()
 }
 
+/// The hint that a prompt may be cached.
+const CACHE: &str = "cache_control";
+
 /// Takes the hint that a prompt may be cached up to the end of a block, tool or message.
-pub fn cache(value: &mut Json) -> Option<Cache> {
-    take(value, "cache_control").map(|hint| cache_of(&hint))
+pub fn cache(value: &mut Json, path: &str) -> Option<Cache> {
+    take(value, CACHE).map(|hint| cache_of(&hint, &below(path, CACHE)))
 }
 
-fn cache_of(hint: &Json) -> Cache {
-    Cache { ttl: hint.get("ttl").and_then(Json::as_str).map(str::to_owned) }
+fn cache_of(hint: &Json, path: &str) -> Cache {
+    Cache { ttl: hint.get("ttl").and_then(Json::as_str).map(str::to_owned), place: path.into() }
 }
 
 /// A hint for the whole request stands at its last block.

@@ -49,9 +49,10 @@ fn system_text_keeps_its_blocks_and_its_place() {
         "messages": [{"role": "user", "content": "c"}, {"role": "system", "content": "d"}],
     }))
     .unwrap();
-    let cached = Text { text: "b".into(), cache: Some(Cache { ttl: Some("1h".into()) }), ..Text::default() };
+    let cached =
+        Text { text: "b".into(), cache: Some(Cache { ttl: Some("1h".into()), ..Cache::default() }), ..Text::default() };
     assert_eq!(request.system, [Part::text("a"), Part::Text(cached)]);
-    assert_eq!(request.messages[1], Message { role: Role::System, parts: vec![Part::text("d")] });
+    assert_eq!(request.messages[1], Message::new(Role::System, vec![Part::text("d")]));
     assert_eq!(with(json!({"system": "x"})).unwrap().system, [Part::text("x")]);
 }
 
@@ -61,7 +62,7 @@ fn accounting_addressed_to_anthropics_servers_is_shown_to_no_model() {
         {"type": "text", "text": "x-anthropic-billing-header: cc_version=1;"}, {"type": "text", "text": "be brief"},
     ]}))
     .unwrap();
-    assert_eq!((request.system.as_slice(), paths(&request)), (&[Part::text("be brief")][..], vec!["system[]"]));
+    assert_eq!((request.system.as_slice(), paths(&request)), (&[Part::text("be brief")][..], vec!["system[0]"]));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn results_of_tools_come_first_in_a_message_of_their_own_with_the_tools_name() {
     assert_eq!((first.name.as_deref(), first.is_error, first.content.len()), (Some("f"), true, 2));
     assert_eq!(first.cache, Some(Cache::default()));
     assert_eq!(second, &ToolResult { id: "toolu_2".into(), ..ToolResult::default() });
-    assert_eq!(request.messages[2], Message { role: Role::User, parts: vec![Part::text("look")] });
+    assert_eq!(request.messages[2], Message::new(Role::User, vec![Part::text("look")]));
     assert_eq!(request.messages.len(), 3);
 }
 
@@ -155,7 +156,7 @@ fn a_document_of_blocks_and_a_search_result_are_told_as_what_they_hold() {
 fn blocks_that_only_anthropic_understands_stay_whole() {
     for kind in ["server_tool_use", "web_search_tool_result", "mcp_tool_use", "container_upload", "of_next_year"] {
         let raw = json!({"type": kind, "id": "x"});
-        let Part::Opaque { origin: ProtocolId::Anthropic, raw: kept } = user_block(raw.clone()) else {
+        let Part::Opaque { origin: ProtocolId::Anthropic, raw: kept, .. } = user_block(raw.clone()) else {
             panic!("{kind}")
         };
         assert_eq!(serde_json::to_value(&kept).unwrap(), raw);
@@ -173,10 +174,25 @@ fn thinking_keeps_anthropics_own_signature() {
             {"type": "thinking", "thinking": "u", "signature": ""},
         ])),
         [
-            Part::Reasoning(Reasoning { text: "t".into(), signature: own("EqQB"), redacted: false }),
-            Part::Reasoning(Reasoning { text: String::new(), signature: own("Eo8B"), redacted: true }),
-            Part::Reasoning(Reasoning { text: String::new(), signature: own("Er=="), redacted: false }),
-            Part::Reasoning(Reasoning { text: "u".into(), signature: None, redacted: false }),
+            Part::Reasoning(Reasoning {
+                text: "t".into(),
+                signature: own("EqQB"),
+                redacted: false,
+                ..Reasoning::default()
+            }),
+            Part::Reasoning(Reasoning {
+                text: String::new(),
+                signature: own("Eo8B"),
+                redacted: true,
+                ..Reasoning::default()
+            }),
+            Part::Reasoning(Reasoning {
+                text: String::new(),
+                signature: own("Er=="),
+                redacted: false,
+                ..Reasoning::default()
+            }),
+            Part::Reasoning(Reasoning { text: "u".into(), signature: None, redacted: false, ..Reasoning::default() }),
         ]
     );
 }
@@ -201,14 +217,20 @@ fn another_models_proofs_come_back_to_what_they_prove() {
     ]));
     let call = |id: &str, signature: Option<Signature>| {
         let (name, arguments) = ("f".into(), "{}".into());
-        Part::ToolCall(ToolCall { id: id.into(), name, arguments, signature, custom: false })
+        Part::ToolCall(ToolCall { id: id.into(), name, arguments, signature, custom: false, ..ToolCall::default() })
     };
     let thought = |text: &str| Part::Reasoning(Reasoning { text: text.into(), ..Reasoning::default() });
-    let signed = |text: &str| Part::Text(Text { text: text.into(), cache: None, signature: Some(foreign()) });
+    let signed =
+        |text: &str| Part::Text(Text { text: text.into(), cache: None, signature: Some(foreign()), ..Text::default() });
     assert_eq!(
         parts,
         [
-            Part::Reasoning(Reasoning { text: "t".into(), signature: Some(foreign()), redacted: true }),
+            Part::Reasoning(Reasoning {
+                text: "t".into(),
+                signature: Some(foreign()),
+                redacted: true,
+                ..Reasoning::default()
+            }),
             thought("u"),
             thought("v"),
             signed("a"),
@@ -220,7 +242,7 @@ fn another_models_proofs_come_back_to_what_they_prove() {
 }
 
 #[test]
-fn tools_are_read_and_their_extras_are_told_once() {
+fn tools_are_read_and_their_extras_are_told_by_where_they_stood() {
     let request = with(json!({"tools": [
         {"name": "f", "description": "d", "input_schema": {"type": "object"}, "strict": true,
          "cache_control": {"type": "ephemeral"}, "eager_input_streaming": true, "input_examples": []},
@@ -237,7 +259,7 @@ fn tools_are_read_and_their_extras_are_told_once() {
     assert_eq!((f.name.as_str(), f.description.as_deref(), f.strict), ("f", Some("d"), Some(true)));
     assert_eq!((f.cache.is_some(), f.parameters.is_some(), g.parameters.is_none()), (true, true, true));
     assert_eq!(raw.get("type").and_then(|kind| kind.as_str()), Some("bash_20250124"));
-    assert_eq!(paths(&request), ["tools[].eager_input_streaming"]);
+    assert_eq!(paths(&request), ["tools[0].eager_input_streaming", "tools[1].eager_input_streaming"]);
 }
 
 #[test]
@@ -315,7 +337,7 @@ fn scalars_are_read_and_the_smallest_answer_stands_for_none() {
 fn a_hint_for_the_whole_request_stands_at_its_last_block() {
     let request = with(json!({"cache_control": {"type": "ephemeral", "ttl": "5m"}})).unwrap();
     let Part::Text(text) = &request.messages[0].parts[0] else { panic!("no text") };
-    assert_eq!(text.cache, Some(Cache { ttl: Some("5m".into()) }));
+    assert_eq!(text.cache, Some(Cache { ttl: Some("5m".into()), ..Cache::default() }));
 }
 
 #[test]
@@ -342,8 +364,8 @@ fn fields_that_nobody_knows_are_no_mistake_but_told() {
             "container",
             "context_management",
             "inference_geo",
-            "messages[].content[].of_next_year",
-            "messages[].output_config",
+            "messages[0].content[0].of_next_year",
+            "messages[1].output_config",
             "of_next_year",
             "output_config.task_budget",
             "service_tier",

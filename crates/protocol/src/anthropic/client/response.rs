@@ -71,7 +71,7 @@ fn content<'a>(output: &'a Output, envelope: &Envelope) -> (Vec<Block<'a>>, Seen
                 let mime = media.mime.as_deref().unwrap_or("application/octet-stream");
                 blocks.push(Block::text(instead_of_media(mime)));
             }
-            Part::Opaque { origin: ProtocolId::Anthropic, raw } => blocks.push(Block::Raw(raw)),
+            Part::Opaque { origin: ProtocolId::Anthropic, raw, .. } => blocks.push(Block::Raw(raw)),
             Part::Opaque { .. } | Part::ToolResult(_) => {}
         }
     }

@@ -6,8 +6,8 @@ use super::encode_response;
 use crate::{
     Envelope, ProtocolId,
     ir::{
-        Carrier, Citation, Finish, FinishReason, Media, MediaKind, MediaSource, Output, Part, Reasoning, Response,
-        Signature, Text, ToolCall, Usage,
+        Carrier, Citation, Finish, FinishReason, Media, MediaKind, MediaSource, Output, Part, Place, Reasoning,
+        Response, Signature, Text, ToolCall, Usage,
     },
 };
 
@@ -120,9 +120,38 @@ fn arguments_are_an_object_whatever_the_model_wrote() {
 }
 
 #[test]
+fn ids_that_anthropics_clients_would_not_take_are_wrapped_and_come_back_as_they_were() {
+    let odd = ["call.1|fc:2", "functions.get_weather:0", "é", "LLMOx"];
+    let signed = |id: &&str| Part::ToolCall(ToolCall { signature: Some(foreign()), ..call(id, "{}") });
+    let answered = content(odd.iter().map(signed).collect());
+    let ids: Vec<&str> = answered.as_array().unwrap().iter().filter_map(|block| block["id"].as_str()).collect();
+    assert!(ids.iter().all(|id| id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"_-".contains(&letter))));
+    let results = ids.iter().map(|id| json!({"type": "tool_result", "tool_use_id": id, "content": "r"}));
+    let history = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "q"}, {"role": "assistant", "content": answered.clone()},
+        {"role": "user", "content": results.collect::<Vec<_>>()},
+    ]});
+    let request = super::decode_request(history.to_string().as_bytes()).unwrap();
+    let called: Vec<(&str, bool)> = request.messages[1]
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall(call) => Some((call.id.as_str(), call.signature == Some(foreign()))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(called, odd.map(|id| (id, true)));
+    let answers = request.messages[2].parts.iter().filter_map(|part| match part {
+        Part::ToolResult(result) => Some((result.id.as_str(), result.name.as_deref())),
+        _ => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), odd.map(|id| (id, Some("f"))));
+}
+
+#[test]
 fn thinking_has_anthropics_own_signature_or_one_that_is_marked_as_anothers() {
     let thought = |text: &str, signature: Option<Signature>, redacted: bool| {
-        Part::Reasoning(Reasoning { text: text.into(), signature, redacted })
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
     };
     let own = || Some(Signature { origin: ProtocolId::Anthropic, value: "EqQB".into() });
     let wrapped = |redacted| Carrier::Reasoning { signature: foreign(), redacted }.wrap();
@@ -150,7 +179,7 @@ fn thinking_has_anthropics_own_signature_or_one_that_is_marked_as_anothers() {
 #[test]
 fn signatures_of_calls_and_texts_travel_in_blocks_beside_them() {
     let signed = ToolCall { signature: Some(foreign()), ..call("x", "{}") };
-    let text = Text { text: "a".into(), cache: None, signature: Some(foreign()) };
+    let text = Text { text: "a".into(), cache: None, signature: Some(foreign()), ..Text::default() };
     let carrier = |carrier: Carrier| json!({"type": "redacted_thinking", "data": carrier.wrap()});
     assert_eq!(
         content(vec![Part::Text(text), Part::ToolCall(signed)]),
@@ -193,12 +222,13 @@ fn what_this_protocol_has_no_block_for_is_said_in_words_or_passed_over() {
         name: None,
         detail: None,
         cache: None,
+        place: Place::default(),
     };
     let raw = |kind: &str| crate::json::Json::parse(json!({"type": kind}).to_string().as_bytes()).unwrap();
     let parts = vec![
         Part::Media(picture),
-        Part::Opaque { origin: ProtocolId::Anthropic, raw: raw("server_tool_use") },
-        Part::Opaque { origin: ProtocolId::Gemini, raw: raw("other") },
+        Part::Opaque { origin: ProtocolId::Anthropic, raw: raw("server_tool_use"), place: Place::default() },
+        Part::Opaque { origin: ProtocolId::Gemini, raw: raw("other"), place: Place::default() },
     ];
     let told = content(parts);
     assert!(told[0]["text"].as_str().unwrap().contains("image/png"), "{told}");

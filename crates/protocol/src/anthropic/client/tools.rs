@@ -33,7 +33,7 @@ fn tool(mut value: Json, path: &str, request: &mut Request) -> Result<Tool, Malf
         Some(Json::String(kind)) if kind == "custom" => {}
         Some(Json::String(kind)) => {
             let web_search = kind.starts_with("web_search_");
-            return Ok(Tool::Hosted { origin: ProtocolId::Anthropic, raw: value, web_search });
+            return Ok(Tool::Hosted { origin: ProtocolId::Anthropic, raw: value, web_search, place: path.into() });
         }
         Some(_) => return Err(must_be(&below(path, "type"), "a string")),
     }
@@ -48,10 +48,10 @@ fn tool(mut value: Json, path: &str, request: &mut Request) -> Result<Tool, Malf
         description: take_string(&mut value, "description", path)?,
         parameters,
         strict: boolean_in(&mut value, "strict", path)?,
-        cache: cache(&mut value),
+        cache: cache(&mut value, path),
+        place: path.into(),
     };
-    // Agents set the same extras on dozens of tools: they are told once.
-    leftovers(&value, "tools[]", &mut request.rest);
+    leftovers(&value, path, &mut request.rest);
     Ok(Tool::Function(function))
 }
 

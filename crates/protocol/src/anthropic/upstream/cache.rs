@@ -1,12 +1,12 @@
 //! At most four points of a prompt may be marked for caching.
 
 use super::wire::{Block, Body, CacheControl, Tool};
+use crate::ir::Losses;
 
 const MOST: usize = 4;
 
-/// Takes away the marks in front of the last four: a later mark covers all that an earlier one does. Whether any had
-/// to go.
-pub(super) fn limit(body: &mut Body<'_>) -> bool {
+/// Takes away the marks in front of the last four: a later mark covers all that an earlier one does.
+pub(super) fn limit(body: &mut Body<'_>, losses: &mut Losses) {
     let mut marks = Vec::new();
     for tool in &mut body.tools {
         if let Tool::Function(function) = tool {
@@ -18,10 +18,9 @@ pub(super) fn limit(body: &mut Body<'_>) -> bool {
     }
     marks.retain(|mark| mark.is_some());
     let excess = marks.len().saturating_sub(MOST);
-    for mark in marks.into_iter().take(excess) {
-        *mark = None;
+    for mark in marks.into_iter().take(excess).filter_map(Option::take) {
+        losses.approximated(mark.place());
     }
-    excess > 0
 }
 
 fn collect<'b, 'a>(block: &'b mut Block<'a>, marks: &mut Vec<&'b mut Option<CacheControl<'a>>>) {

@@ -13,6 +13,8 @@ pub(crate) struct Dialect {
     pub name: &'static str,
     /// The block that shows a piece of media, or why there is none.
     pub media: for<'a> fn(&'a Media, &mut Losses) -> Result<Block<'a>, String>,
+    /// Whether blocks that only Anthropic's own protocol has are understood.
+    pub opaque: bool,
     /// Whose encrypted reasoning is understood.
     pub redacted: ProtocolId,
     /// Longest name of a tool.
@@ -20,5 +22,10 @@ pub(crate) struct Dialect {
 }
 
 /// Anthropic's own.
-pub(super) const NATIVE: Dialect =
-    Dialect { name: "Anthropic", media: super::media::block, redacted: ProtocolId::Anthropic, longest_name: 128 };
+pub(super) const NATIVE: Dialect = Dialect {
+    name: "Anthropic",
+    media: super::media::block,
+    opaque: true,
+    redacted: ProtocolId::Anthropic,
+    longest_name: 128,
+};

@@ -12,7 +12,7 @@ pub(super) fn block<'a>(media: &'a Media, losses: &mut Losses) -> Result<Block<'
     match media.kind {
         MediaKind::Image => {
             if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
-                losses.dropped("image_url.detail");
+                losses.dropped((&media.place, "detail"));
             }
             Ok(Block::Image { source: image(media)?, cache_control })
         }

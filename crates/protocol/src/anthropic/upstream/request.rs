@@ -34,6 +34,7 @@ pub(crate) fn body<'a>(
     losses: &mut Losses,
 ) -> Body<'a> {
     let rules = target.rules;
+    losses.name_as(&request.names);
     report(request, dialect, losses);
     let max_tokens = max_tokens(request, rules, losses);
     let Conversation { mut system, turns } = turns::arrange(request, rules, dialect, losses);
@@ -66,9 +67,8 @@ pub(crate) fn body<'a>(
         stream: request.stream,
         metadata: user(request, losses),
     };
-    if cache::limit(&mut body) || odd_lifetimes(request) {
-        losses.approximated("cache_control");
-    }
+    cache::limit(&mut body, losses);
+    odd_lifetimes(request, losses);
     body
 }
 
@@ -116,13 +116,13 @@ fn tools<'a>(
 ) -> (Vec<wire::Tool<'a>>, Option<ToolChoice<'a>>) {
     let declared = tools::declare(request, rules, dialect, losses);
     if !declared.is_empty() {
-        let choice = tools::choose(request, rules, losses);
+        let choice = tools::choose(request, &declared, rules, losses);
         return (declared, choice);
     }
     if let Some(ir::ToolChoice::Required | ir::ToolChoice::Named(_) | ir::ToolChoice::Allowed { .. }) =
         request.tool_choice
     {
-        losses.refused("tool_choice", "`tool_choice` asks for a tool that `tools` does not define");
+        losses.refused("tool_choice", ir::NOT_OFFERED);
     }
     let known = tools::from_history(turns);
     let choice = (!known.is_empty()).then_some(ToolChoice::None);
@@ -193,10 +193,10 @@ fn sampling(asked: &ir::Sampling, rules: &ModelRules, thinks: bool, losses: &mut
     (temperature, top_p, top_k)
 }
 
-fn drop_if<T: Copy>(field: &mut Option<T>, refused: impl Fn(T) -> bool, path: &str, losses: &mut Losses) {
+fn drop_if<T: Copy>(field: &mut Option<T>, refused: impl Fn(T) -> bool, name: &str, losses: &mut Losses) {
     if field.is_some_and(refused) {
         *field = None;
-        losses.dropped(path);
+        losses.dropped(name);
     }
 }
 
@@ -218,18 +218,13 @@ fn user<'a>(request: &'a ir::Request, losses: &mut Losses) -> Option<Metadata<'a
     Some(Metadata { user_id })
 }
 
-/// Whether a cache hint asks for a lifetime other than Anthropic's.
-fn odd_lifetimes(request: &ir::Request) -> bool {
-    let odd = |cache: &Option<ir::Cache>| {
-        cache.as_ref().and_then(|cache| cache.ttl.as_deref()).is_some_and(|ttl| !matches!(ttl, "5m" | "1h"))
-    };
-    let part_is_odd = |part: &ir::Part| match part {
-        ir::Part::Text(text) => odd(&text.cache),
-        ir::Part::Media(media) => odd(&media.cache),
-        ir::Part::ToolResult(result) => odd(&result.cache),
-        _ => false,
-    };
+/// Notes the cache hints that ask for a lifetime other than Anthropic's.
+fn odd_lifetimes(request: &ir::Request, losses: &mut Losses) {
     let parts = request.system.iter().chain(request.messages.iter().flat_map(|message| &message.parts));
-    let tools = request.tools.iter().any(|tool| matches!(tool, Tool::Function(tool) if odd(&tool.cache)));
-    tools || parts.into_iter().any(part_is_odd)
+    let tools = request.tools.iter().filter_map(|tool| match tool {
+        Tool::Function(tool) => tool.cache.as_ref(),
+        Tool::Custom { .. } | Tool::Hosted { .. } => None,
+    });
+    let odd = |hint: &&ir::Cache| hint.ttl.as_deref().is_some_and(|ttl| !matches!(ttl, "5m" | "1h"));
+    parts.filter_map(ir::Part::cache).chain(tools).filter(odd).for_each(|hint| losses.approximated(&hint.place));
 }

@@ -6,8 +6,8 @@ use crate::{
     Outbound, ProtocolId, Target,
     anthropic::Anthropic,
     ir::{
-        Cache, Effort, FunctionTool, LossKind, Losses, Message, Part, ReasoningRequest, Request, ResponseFormat, Role,
-        Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
+        Cache, Effort, FunctionTool, LossKind, Losses, Message, Part, Place, ReasoningRequest, Request, ResponseFormat,
+        Role, Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
     },
     json::Json,
     models::Models,
@@ -24,7 +24,7 @@ pub(super) fn question() -> Request {
 }
 
 pub(super) fn said(role: Role, text: &str) -> Message {
-    Message { role, parts: vec![Part::text(text)] }
+    Message::new(role, vec![Part::text(text)])
 }
 
 pub(super) fn json_of(value: Value) -> Json {
@@ -186,12 +186,12 @@ fn thinking_by_budget_is_left_out_when_the_last_calls_came_without_it() {
     let call = ToolCall { id: "a".into(), name: "f".into(), ..ToolCall::default() };
     let result = ToolResult { id: "a".into(), ..ToolResult::default() };
     let mut request = Request { reasoning: thinking(Effort::High), ..question() };
-    request.messages.push(Message { role: Role::Assistant, parts: vec![Part::ToolCall(call)] });
-    request.messages.push(Message { role: Role::User, parts: vec![Part::ToolResult(result)] });
+    request.messages.push(Message::new(Role::Assistant, vec![Part::ToolCall(call)]));
+    request.messages.push(Message::new(Role::User, vec![Part::ToolResult(result)]));
     let (body, losses) = encode(HAIKU_4_5, &request);
     assert_eq!((body.get("thinking"), losses.paths().as_str()), (None, "reasoning_effort"));
     let signature = Some(crate::ir::Signature { origin: ProtocolId::Anthropic, value: "s".into() });
-    let thought = Part::Reasoning(crate::ir::Reasoning { text: String::new(), signature, redacted: false });
+    let thought = Part::Reasoning(crate::ir::Reasoning { signature, ..Default::default() });
     request.messages[1].parts.insert(0, thought);
     assert_eq!(encode(HAIKU_4_5, &request).0["thinking"]["type"], "enabled");
 }
@@ -219,7 +219,7 @@ fn tools_have_an_object_as_their_schema_whatever_they_were_given() {
     assert_eq!(schema(3)["properties"], json!({"a": {}, "b": {}, "c": {}}));
     assert_eq!((&schema(3)["required"], schema(3).get("anyOf")), (&json!(["c"]), None));
     assert_eq!((&schema(4)["type"], &schema(4)["properties"]), (&json!("object"), &json!({"a": {}})));
-    assert_eq!(losses.paths(), "tools[3].function.parameters");
+    assert_eq!(losses.paths(), "tools[3].parameters");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn strict_tools_are_strict_within_anthropics_limits() {
                "required": ["a"], "additionalProperties": false})
     );
     assert_eq!((body["tools"][20].get("strict"), &body["tools"][20]["input_schema"]), (None, &plain));
-    assert_eq!(kind_of(&losses, "tools[20].function.strict"), Some(LossKind::Dropped));
+    assert_eq!(kind_of(&losses, "tools[20].strict"), Some(LossKind::Dropped));
     let (body, _) = encode(SONNET_3_5, &Request { tools, ..question() });
     assert_eq!(body["tools"][0].get("strict"), None);
     let itself = json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]});
@@ -287,22 +287,24 @@ fn tools_that_anthropic_does_not_know_are_told_apart() {
         name: "patch".into(),
         description: Some("Applies a patch.".into()),
         format: Some(json_of(json!({"type": "grammar", "grammar": {"definition": "start: x"}}))),
+        place: Place::default(),
     };
     let raw = json_of(json!({"type": "web_search_20250305", "name": "web_search"}));
-    let own = Tool::Hosted { origin: ProtocolId::Anthropic, raw: raw.clone(), web_search: false };
+    let own =
+        Tool::Hosted { origin: ProtocolId::Anthropic, raw: raw.clone(), web_search: false, place: Place::default() };
     let (body, losses) = encode(OPUS_5, &Request { tools: vec![custom, own], ..question() });
     assert_eq!(body["tools"][0]["input_schema"]["required"], json!(["input"]));
     assert!(body["tools"][0]["description"].as_str().unwrap().ends_with("start: x"));
     assert_eq!(body["tools"][1]["type"], "web_search_20250305");
-    assert_eq!(losses.paths(), "tools[0].custom.format");
-    let foreign = Tool::Hosted { origin: ProtocolId::Gemini, raw, web_search: false };
+    assert_eq!(losses.paths(), "tools[0].format");
+    let foreign = Tool::Hosted { origin: ProtocolId::Gemini, raw, web_search: false, place: Place::default() };
     let twice = vec![foreign, function("a b", Value::Null), function("f", Value::Null), function("f", Value::Null)];
     let (body, losses) = encode(OPUS_5, &Request { tools: twice, ..question() });
     assert_eq!(body["tools"].as_array().unwrap().len(), 1);
-    assert!(is_refused(&losses, "tools[0]") && is_refused(&losses, "tools[1].function.name"));
+    assert!(is_refused(&losses, "tools[0]") && is_refused(&losses, "tools[1].name"));
     assert_eq!(kind_of(&losses, "tools[3]"), Some(LossKind::Dropped));
     let raw = json_of(json!({"type": "web_search"}));
-    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw, web_search: true };
+    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw, web_search: true, place: Place::default() };
     let (body, losses) = encode(OPUS_5, &Request { tools: vec![search], ..question() });
     assert_eq!(body["tools"], json!([{"type": "web_search_20250305", "name": "web_search"}]));
     assert_eq!(kind_of(&losses, "tools[0]"), Some(LossKind::Approximated));
@@ -356,21 +358,26 @@ fn a_model_that_cannot_be_held_to_a_schema_is_asked_to_keep_it() {
 #[test]
 fn at_most_the_last_four_cache_marks_are_sent() {
     let marked = |ttl: Option<&str>| {
-        Part::Text(Text { text: "t".into(), cache: Some(Cache { ttl: ttl.map(str::to_owned) }), signature: None })
+        Part::Text(Text {
+            text: "t".into(),
+            cache: Some(Cache { ttl: ttl.map(str::to_owned), place: "system[0].cache_control".into() }),
+            signature: None,
+            ..Text::default()
+        })
     };
     let mut tool = FunctionTool { name: "f".into(), ..FunctionTool::default() };
-    tool.cache = Some(Cache::default());
+    tool.cache = Some(Cache { place: "tools[0].cache_control".into(), ..Cache::default() });
     let request = Request {
         tools: vec![Tool::Function(tool)],
         system: vec![marked(Some("1h"))],
-        messages: vec![Message { role: Role::User, parts: vec![marked(None), marked(None), marked(Some("5m"))] }],
+        messages: vec![Message::new(Role::User, vec![marked(None), marked(None), marked(Some("5m"))])],
         ..Request::default()
     };
     let (body, losses) = encode(OPUS_5, &request);
     assert_eq!(body["tools"][0].get("cache_control"), None);
     assert_eq!(body["system"][0]["cache_control"], json!({"type": "ephemeral", "ttl": "1h"}));
     assert_eq!(body["messages"][0]["content"][0]["cache_control"], json!({"type": "ephemeral"}));
-    assert_eq!(losses.paths(), "cache_control");
+    assert_eq!(losses.paths(), "tools[0].cache_control");
 }
 
 #[test]

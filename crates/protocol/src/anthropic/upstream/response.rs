@@ -9,7 +9,8 @@ use super::error;
 use crate::{
     ProtocolId,
     ir::{
-        ApiError, Citation, Finish, FinishReason, Output, Part, Reasoning, Response, Signature, Text, ToolCall, Usage,
+        ApiError, Citation, Finish, FinishReason, Output, Part, Place, Reasoning, Response, Signature, Text, ToolCall,
+        Usage,
     },
     json::Json,
 };
@@ -86,11 +87,11 @@ fn read_block(raw: &RawValue, position: &mut u64, output: &mut Output) -> Result
         Kind::Thinking => {
             let signature = block.signature.filter(|value| !value.is_empty()).map(signed);
             let text = block.thinking.unwrap_or_default();
-            output.parts.push(Part::Reasoning(Reasoning { text, signature, redacted: false }));
+            output.parts.push(Part::Reasoning(Reasoning { text, signature, ..Reasoning::default() }));
         }
         Kind::Redacted => {
             let signature = Some(signed(block.data.unwrap_or_default()));
-            output.parts.push(Part::Reasoning(Reasoning { text: String::new(), signature, redacted: true }));
+            output.parts.push(Part::Reasoning(Reasoning { signature, redacted: true, ..Reasoning::default() }));
         }
         Kind::ToolUse => output.parts.push(Part::ToolCall(ToolCall {
             id: block.id.unwrap_or_default(),
@@ -100,7 +101,7 @@ fn read_block(raw: &RawValue, position: &mut u64, output: &mut Output) -> Result
         })),
         Kind::Other => {
             if let Ok(raw) = Json::parse(raw.get().as_bytes()) {
-                output.parts.push(Part::Opaque { origin: ProtocolId::Anthropic, raw });
+                output.parts.push(Part::Opaque { origin: ProtocolId::Anthropic, raw, place: Place::default() });
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ProtocolId, ir,
-    ir::{FunctionTool, Losses},
+    ir::{FunctionTool, Losses, Place},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
 };
@@ -33,26 +33,26 @@ pub(super) fn declare<'a>(
     let mut names = HashSet::new();
     let mut tools = Vec::new();
     for (at, tool) in request.tools.iter().enumerate() {
-        let path = format!("tools[{at}]");
+        let place = tool.place(at);
         if !is_offered(tool, request.tool_choice.as_ref(), rules) {
             continue;
         }
-        if let Some(name) = name(tool) {
+        if let Some(name) = tool.name() {
             if !ids::is_safe(name) || name.len() > longest_name {
                 let why = format!("{taker} takes tool names of 1 to {longest_name} letters, digits, `_` and `-`");
-                losses.refused(format!("{path}.function.name"), why);
+                losses.refused((&*place, "name"), why);
                 continue;
             }
             if !names.insert(name) {
-                losses.dropped(path);
+                losses.dropped(&*place);
                 continue;
             }
         }
         match tool {
-            ir::Tool::Function(tool) => tools.push(Tool::Function(function(tool, &path, &mut strictness, losses))),
+            ir::Tool::Function(tool) => tools.push(Tool::Function(function(tool, &place, &mut strictness, losses))),
             ir::Tool::Custom { name, description, format, .. } => {
                 if format.is_some() {
-                    losses.approximated(format!("{path}.custom.format"));
+                    losses.approximated((&*place, "format"));
                 }
                 tools.push(Tool::Function(free_text(name, description.as_deref(), format.as_ref())));
             }
@@ -60,10 +60,10 @@ pub(super) fn declare<'a>(
                 tools.push(Tool::Hosted(Cow::Borrowed(raw)));
             }
             ir::Tool::Hosted { web_search: true, .. } if names.insert(WEB_SEARCH) => {
-                losses.approximated(path);
+                losses.approximated(&*place);
                 tools.push(Tool::Hosted(Cow::Owned(web_search())));
             }
-            ir::Tool::Hosted { .. } => losses.refused(path, "this tool runs at another provider"),
+            ir::Tool::Hosted { .. } => losses.refused(&*place, "this tool runs at another provider"),
         }
     }
     tools
@@ -78,18 +78,11 @@ fn web_search() -> Json {
 /// forced.
 fn is_offered(tool: &ir::Tool, choice: Option<&ir::ToolChoice>, rules: &ModelRules) -> bool {
     match choice {
-        Some(ir::ToolChoice::Allowed { names, .. }) => name(tool).is_some_and(|name| names.contains(name)),
+        Some(ir::ToolChoice::Allowed { names, .. }) => tool.name().is_some_and(|name| names.contains(name)),
         Some(ir::ToolChoice::Named(known)) if rules.forced_tool_choice == ForcedToolChoice::Never => {
-            name(tool) == Some(known.as_str())
+            tool.name() == Some(known.as_str())
         }
         _ => true,
-    }
-}
-
-fn name(tool: &ir::Tool) -> Option<&str> {
-    match tool {
-        ir::Tool::Function(FunctionTool { name, .. }) | ir::Tool::Custom { name, .. } => Some(name),
-        ir::Tool::Hosted { .. } => None,
     }
 }
 
@@ -118,10 +111,15 @@ impl Strictness {
     }
 }
 
-fn function<'a>(tool: &'a FunctionTool, path: &str, strictness: &mut Strictness, losses: &mut Losses) -> Function<'a> {
+fn function<'a>(
+    tool: &'a FunctionTool,
+    place: &Place,
+    strictness: &mut Strictness,
+    losses: &mut Losses,
+) -> Function<'a> {
     let (mut input_schema, weaker) = schema::arguments(tool.parameters.as_ref());
     if weaker {
-        losses.approximated(format!("{path}.function.parameters"));
+        losses.approximated((place, "parameters"));
     }
     let mut strict = tool.strict == Some(true);
     if strict {
@@ -129,11 +127,11 @@ fn function<'a>(tool: &'a FunctionTool, path: &str, strictness: &mut Strictness,
         strict = strictness.take(&constrained);
         if strict {
             if constrained.weaker {
-                losses.approximated(format!("{path}.function.parameters"));
+                losses.approximated((place, "parameters"));
             }
             input_schema = Cow::Owned(constrained.schema);
         } else {
-            losses.dropped(format!("{path}.function.strict"));
+            losses.dropped((place, "strict"));
         }
     }
     Function {
@@ -191,8 +189,17 @@ pub(super) fn from_history<'a>(turns: &[Turn<'a>]) -> Vec<Tool<'a>> {
         .collect()
 }
 
-/// What the model may or must call of `tools`, which are not empty.
-pub(super) fn choose<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &mut Losses) -> Option<ToolChoice<'a>> {
+fn offers(declared: &[Tool<'_>], name: &str) -> bool {
+    declared.iter().any(|tool| matches!(tool, Tool::Function(function) if function.name == name))
+}
+
+/// What the model may or must call of the tools that were declared, of which there is one at least.
+pub(super) fn choose<'a>(
+    request: &'a ir::Request,
+    declared: &[Tool<'_>],
+    rules: &ModelRules,
+    losses: &mut Losses,
+) -> Option<ToolChoice<'a>> {
     let single = request.parallel_tool_calls == Some(false);
     let auto = ToolChoice::Auto { disable_parallel_tool_use: single };
     let forced = match request.tool_choice.as_ref() {
@@ -201,6 +208,10 @@ pub(super) fn choose<'a>(request: &'a ir::Request, rules: &ModelRules, losses: &
         Some(ir::ToolChoice::Auto | ir::ToolChoice::Allowed { required: false, .. }) => return Some(auto),
         Some(ir::ToolChoice::Required | ir::ToolChoice::Allowed { required: true, .. }) => {
             ToolChoice::Any { disable_parallel_tool_use: single }
+        }
+        Some(ir::ToolChoice::Named(name)) if !offers(declared, name) => {
+            losses.refused("tool_choice", ir::NOT_OFFERED);
+            return single.then_some(auto);
         }
         Some(ir::ToolChoice::Named(name)) => ToolChoice::Tool { name, disable_parallel_tool_use: single },
     };

@@ -1,7 +1,7 @@
 //! The conversation as Anthropic wants it: user and assistant by turns, results of tools first in the turn that
 //! follows their calls, no empty text, system text in the middle only where the model knows it.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ProtocolId, ir,
-    ir::{Losses, Part, ToolCall, ToolResult},
+    ir::{Losses, Message, Part, Place, ToolCall, ToolResult},
     json::Json,
     models::ModelRules,
 };
@@ -42,7 +42,7 @@ pub(super) fn arrange<'a>(
     if scribe.drafts.is_empty() && !system.is_empty() {
         scribe.losses.approximated("messages");
         let rest = std::mem::take(&mut system);
-        scribe.drafts.push(Draft { rest, ..Draft::new(Role::User) });
+        scribe.drafts.push(Draft { rest, ..Draft::new(Role::User, Place::NOWHERE) });
     }
     let turns = scribe.finish();
     Conversation { system, turns }
@@ -52,14 +52,15 @@ pub(super) fn arrange<'a>(
 #[derive(Debug)]
 struct Draft<'a> {
     role: Role,
+    place: &'a Place,
     results: Vec<Block<'a>>,
     rest: Vec<Block<'a>>,
     calls: Vec<Block<'a>>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(role: Role) -> Self {
-        Self { role, results: Vec::new(), rest: Vec::new(), calls: Vec::new() }
+    fn new(role: Role, place: &'a Place) -> Self {
+        Self { role, place, results: Vec::new(), rest: Vec::new(), calls: Vec::new() }
     }
 
     fn is_empty(&self) -> bool {
@@ -70,7 +71,7 @@ impl<'a> Draft<'a> {
         let mut content = self.results;
         content.extend(self.rest);
         content.extend(self.calls);
-        Turn { role: self.role, content }
+        Turn { role: self.role, content, place: self.place }
     }
 }
 
@@ -85,13 +86,13 @@ struct Scribe<'a, 'r> {
 impl<'a> Scribe<'a, '_> {
     fn message(&mut self, message: &'a ir::Message) {
         match message.role {
-            ir::Role::System => self.system(&message.parts),
+            ir::Role::System => self.system(message),
             ir::Role::User => {
-                let draft = self.user(&message.parts);
+                let draft = self.user(message);
                 self.push(draft);
             }
             ir::Role::Assistant => {
-                let draft = self.assistant(&message.parts);
+                let draft = self.assistant(message);
                 if !draft.is_empty() {
                     self.push(draft);
                 }
@@ -111,10 +112,10 @@ impl<'a> Scribe<'a, '_> {
         }
     }
 
-    fn system(&mut self, parts: &'a [Part]) {
-        let rest = self.system_text(parts);
+    fn system(&mut self, message: &'a Message) {
+        let rest = self.system_text(&message.parts);
         if !rest.is_empty() {
-            self.push(Draft { rest, ..Draft::new(Role::System) });
+            self.push(Draft { rest, ..Draft::new(Role::System, &message.place) });
         }
     }
 
@@ -128,8 +129,9 @@ impl<'a> Scribe<'a, '_> {
             let precedes_user = drafts.peek().is_some_and(|next| next.role == Role::User);
             let stays = self.rules.system_in_messages && follows_user && !precedes_user;
             if draft.role == Role::System && !stays {
-                self.losses.approximated("messages");
-                draft = Draft { rest: draft.rest.into_iter().map(marked).collect(), ..Draft::new(Role::User) };
+                self.losses.approximated(draft.place);
+                let rest = draft.rest.into_iter().map(marked).collect();
+                draft = Draft { rest, ..Draft::new(Role::User, draft.place) };
             }
             self.push(draft);
         }
@@ -140,17 +142,22 @@ impl<'a> Scribe<'a, '_> {
         for part in parts {
             match part {
                 Part::Text(text) => blocks.extend(text_block(text)),
-                Part::Opaque { origin: ProtocolId::Anthropic, raw } => blocks.push(Block::Raw(raw)),
-                Part::Opaque { .. } => self.losses.dropped("messages"),
-                _ => self.losses.refused("messages", "nothing but text can stand in system messages"),
+                Part::Opaque { raw, .. } if self.understands(part) => blocks.push(Block::Raw(raw)),
+                Part::Opaque { place, .. } => self.losses.dropped(place),
+                other => self.losses.refused(other.place(), "nothing but text can stand in system messages"),
             }
         }
         blocks
     }
 
-    fn user(&mut self, parts: &'a [Part]) -> Draft<'a> {
-        let mut draft = Draft::new(Role::User);
-        for part in parts {
+    /// Whether an opaque part is one that the upstream has words for.
+    fn understands(&self, part: &Part) -> bool {
+        self.dialect.opaque && matches!(part, Part::Opaque { origin: ProtocolId::Anthropic, .. })
+    }
+
+    fn user(&mut self, message: &'a Message) -> Draft<'a> {
+        let mut draft = Draft::new(Role::User, &message.place);
+        for part in &message.parts {
             match part {
                 Part::ToolResult(result) => {
                     let (block, moved) = self.tool_result(result);
@@ -158,23 +165,23 @@ impl<'a> Scribe<'a, '_> {
                     draft.rest.extend(moved);
                 }
                 // Neither can stand in a user's turn.
-                Part::ToolCall(_) | Part::Reasoning(_) => self.losses.dropped("messages"),
+                Part::ToolCall(_) | Part::Reasoning(_) => self.losses.dropped(part.place()),
                 _ => draft.rest.extend(self.content(part)),
             }
         }
         draft
     }
 
-    fn assistant(&mut self, parts: &'a [Part]) -> Draft<'a> {
-        let mut draft = Draft::new(Role::Assistant);
-        for part in parts {
+    fn assistant(&mut self, message: &'a Message) -> Draft<'a> {
+        let mut draft = Draft::new(Role::Assistant, &message.place);
+        for part in &message.parts {
             match part {
                 Part::ToolCall(call) => {
                     let block = self.tool_call(call);
                     draft.calls.push(block);
                 }
                 Part::Reasoning(reasoning) => draft.rest.extend(thinking(reasoning, self.dialect)),
-                Part::Media(_) | Part::ToolResult(_) => self.losses.dropped("messages"),
+                Part::Media(_) | Part::ToolResult(_) => self.losses.dropped(part.place()),
                 _ => draft.rest.extend(self.content(part)),
             }
         }
@@ -189,32 +196,32 @@ impl<'a> Scribe<'a, '_> {
             Part::Media(media) => match (self.dialect.media)(media, self.losses) {
                 Ok(block) => Some(block),
                 Err(why) => {
-                    self.losses.refused("messages", why);
+                    self.losses.refused(&media.place, why);
                     None
                 }
             },
-            Part::Opaque { origin: ProtocolId::Anthropic, raw } => Some(Block::Raw(raw)),
+            Part::Opaque { raw, .. } if self.understands(part) => Some(Block::Raw(raw)),
             Part::Opaque { .. } | Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
-                self.losses.dropped("messages");
+                self.losses.dropped(part.place());
                 None
             }
         }
     }
 
     fn tool_call(&mut self, call: &'a ToolCall) -> Block<'a> {
-        let input = if call.custom { wrapped(Json::from(&*call.arguments)) } else { self.arguments(&call.arguments) };
-        Block::ToolUse { id: self.ids.call(&call.id), name: tool_name(&call.name), input }
+        let input = if call.custom { wrapped(Json::from(&*call.arguments)) } else { self.arguments(call) };
+        Block::ToolUse { id: self.ids.call(&call.id), name: tool_name(&call.name), input, place: &call.place }
     }
 
-    fn arguments(&mut self, text: &'a str) -> Input<'a> {
-        let text = text.trim();
+    fn arguments(&mut self, call: &'a ToolCall) -> Input<'a> {
+        let text = call.arguments.trim();
         if text.is_empty() {
             return Input::Made(Json::object::<String>([]));
         }
         match serde_json::from_str::<&RawValue>(text) {
             Ok(raw) if raw.get().starts_with('{') => Input::Verbatim(raw),
             known => {
-                self.losses.approximated("messages");
+                self.losses.approximated((&call.place, "arguments"));
                 let value = known.ok().and_then(|raw| Json::parse(raw.get().as_bytes()).ok());
                 wrapped(value.unwrap_or_else(|| Json::from(text)))
             }
@@ -228,13 +235,14 @@ impl<'a> Scribe<'a, '_> {
             .into_iter()
             .partition(|block| self.rules.media_in_tool_results || matches!(block, Block::Text { .. } | Block::Raw(_)));
         if !moved.is_empty() {
-            self.losses.approximated("messages");
+            self.losses.approximated(&result.place);
         }
         let block = Block::ToolResult {
             tool_use_id: self.ids.result(&result.id),
             content,
             is_error: result.is_error,
             cache_control: CacheControl::of(&result.cache),
+            place: &result.place,
         };
         (block, moved)
     }
@@ -243,13 +251,13 @@ impl<'a> Scribe<'a, '_> {
         self.settle_system();
         for draft in &mut self.drafts {
             if draft.is_empty() {
-                self.losses.approximated("messages");
+                self.losses.approximated(draft.place);
                 draft.rest.extend(plain(NOTHING));
             }
         }
-        if self.drafts.first().is_some_and(|first| first.role == Role::Assistant) {
-            self.losses.approximated("messages");
-            let opening = Draft { rest: plain(NOTHING).into_iter().collect(), ..Draft::new(Role::User) };
+        if let Some(first) = self.drafts.first().filter(|first| first.role == Role::Assistant) {
+            self.losses.approximated(first.place);
+            let opening = Draft { rest: plain(NOTHING).into_iter().collect(), ..Draft::new(Role::User, first.place) };
             self.drafts.insert(0, opening);
         }
         if self.drafts.is_empty() {
@@ -268,7 +276,7 @@ impl<'a> Scribe<'a, '_> {
 fn prefill(turn: &mut Turn<'_>, rules: &ModelRules, losses: &mut Losses) {
     if !rules.prefill {
         return losses
-            .refused("messages", "the last message must not be the assistant's: this model does not continue it");
+            .refused(turn.place, "the last message must not be the assistant's: this model does not continue it");
     }
     if let Some(Block::Text { text, .. }) = turn.content.last_mut() {
         let kept = text.trim_end().len();
@@ -281,30 +289,29 @@ fn prefill(turn: &mut Turn<'_>, rules: &ModelRules, losses: &mut Losses) {
 
 /// Every call needs its result in the next turn, and every result its call in the one before.
 fn check_pairs(turns: &[Turn<'_>], losses: &mut Losses) {
-    let mut open: HashSet<&str> = HashSet::new();
+    let mut open: BTreeMap<&str, &Place> = BTreeMap::new();
     for turn in turns.iter().filter(|turn| turn.role != Role::System) {
         for block in &turn.content {
-            if let Block::ToolResult { tool_use_id, .. } = block
-                && !open.remove(tool_use_id.as_str())
+            if let Block::ToolResult { tool_use_id, place, .. } = block
+                && open.remove(tool_use_id.as_str()).is_none()
             {
                 let why = format!("the tool result for `{tool_use_id}` answers no call of the message before it");
-                losses.refused("messages", why);
+                losses.refused(*place, why);
             }
         }
         missing(&mut open, losses);
         open.extend(turn.content.iter().filter_map(|block| match block {
-            Block::ToolUse { id, .. } => Some(id.as_str()),
+            Block::ToolUse { id, place, .. } => Some((id.as_str(), *place)),
             _ => None,
         }));
     }
     missing(&mut open, losses);
 }
 
-fn missing(open: &mut HashSet<&str>, losses: &mut Losses) {
-    if let Some(id) = open.iter().min() {
-        losses.refused("messages", format!("the tool call `{id}` has no result in the message after it"));
+fn missing(open: &mut BTreeMap<&str, &Place>, losses: &mut Losses) {
+    while let Some((id, place)) = open.pop_first() {
+        losses.refused(place, format!("the tool call `{id}` has no result in the message after it"));
     }
-    open.clear();
 }
 
 fn marked(mut block: Block<'_>) -> Block<'_> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    ir::{Cache, Effort},
+    ir::{Cache, Effort, Place},
     json::Json,
 };
 
@@ -56,6 +56,9 @@ pub(crate) enum Role {
 pub(crate) struct Turn<'a> {
     pub role: Role,
     pub content: Vec<Block<'a>>,
+    /// Of the first of the client's messages that it is made of.
+    #[serde(skip)]
+    pub place: &'a Place,
 }
 
 /// A piece of a turn, of the system prompt or of a tool's result.
@@ -90,6 +93,8 @@ pub(crate) enum Block<'a> {
         id: String,
         name: Cow<'a, str>,
         input: Input<'a>,
+        #[serde(skip)]
+        place: &'a Place,
     },
     ToolResult {
         tool_use_id: String,
@@ -99,6 +104,8 @@ pub(crate) enum Block<'a> {
         is_error: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl<'a>>,
+        #[serde(skip)]
+        place: &'a Place,
     },
     /// A block of this protocol that nobody else understands, as it came.
     #[serde(untagged)]
@@ -128,13 +135,22 @@ pub(crate) struct CacheControl<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<&'a str>,
+    /// Of the client's hint.
+    #[serde(skip)]
+    place: &'a Place,
 }
 
 impl<'a> CacheControl<'a> {
     /// Lifetimes other than Anthropic's two become the default one.
     pub fn of(cache: &'a Option<Cache>) -> Option<Self> {
-        let ttl = cache.as_ref()?.ttl.as_deref().filter(|ttl| matches!(*ttl, "5m" | "1h"));
-        Some(Self { kind: "ephemeral", ttl })
+        let Cache { ttl, place } = cache.as_ref()?;
+        let ttl = ttl.as_deref().filter(|ttl| matches!(*ttl, "5m" | "1h"));
+        Some(Self { kind: "ephemeral", ttl, place })
+    }
+
+    /// Where the client hinted at it.
+    pub fn place(&self) -> &'a Place {
+        self.place
     }
 
     /// How long, if not the usual time.

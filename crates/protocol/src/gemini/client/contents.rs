@@ -3,7 +3,7 @@
 use super::{fields::Fields, media, pairing::Pairing, proof::Proof};
 use crate::{
     ProtocolId,
-    ir::{Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped},
+    ir::{Malformed, Message, Part, Place, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped},
     json::Json,
 };
 
@@ -23,7 +23,7 @@ pub fn read(contents: Vec<Json>, request: &mut Request) -> Result<(), Malformed>
 pub fn system(value: Json, request: &mut Request) -> Result<(), Malformed> {
     const PATH: &str = "systemInstruction";
     if let Json::String(text) = value {
-        request.system.push(Part::text(text));
+        request.system.push(Part::Text(Text { text, place: PATH.into(), ..Text::default() }));
         return Ok(());
     }
     let mut content = Fields::of(value, PATH)?;
@@ -50,10 +50,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn content(&mut self, mut content: Fields) -> Result<(), Malformed> {
         let role = content.string("role")?.unwrap_or_default();
-        let parts = parts(&mut content)?;
+        let (place, parts) = (content.place(), parts(&mut content)?);
         match role.to_ascii_lowercase().as_str() {
-            "" | "user" | "function" => self.user(parts)?,
-            "model" => self.model(parts)?,
+            "" | "user" | "function" => self.user(parts, place)?,
+            "model" => self.model(parts, place)?,
             _ => return Err(content.must_be("role", "one of user, model, function")),
         }
         content.leave(&mut self.request.rest);
@@ -63,7 +63,7 @@ impl Reader<'_> {
     // === The user ===
 
     /// Results first: they stand apart from what is said.
-    fn user(&mut self, parts: Vec<Fields>) -> Result<(), Malformed> {
+    fn user(&mut self, parts: Vec<Fields>, place: Place) -> Result<(), Malformed> {
         let (mut results, mut said) = (Vec::new(), Vec::new());
         for mut part in parts {
             match part.object("functionResponse")? {
@@ -75,20 +75,23 @@ impl Reader<'_> {
             }
         }
         if !results.is_empty() {
-            self.results(results);
+            self.results(results, &place);
         }
         if !said.is_empty() {
-            self.request.messages.push(Message { role: Role::User, parts: said });
+            self.request.messages.push(Message { role: Role::User, parts: said, place });
         }
         Ok(())
     }
 
     /// Older clients send each result in a content of its own.
-    fn results(&mut self, results: Vec<Part>) {
+    fn results(&mut self, results: Vec<Part>, place: &Place) {
         let answers = |message: &&mut Message| matches!(message.parts.first(), Some(Part::ToolResult(_)));
         match self.request.messages.last_mut().filter(answers) {
             Some(last) => last.parts.extend(results),
-            None => self.request.messages.push(Message { role: Role::User, parts: results }),
+            None => {
+                let place = place.clone();
+                self.request.messages.push(Message { role: Role::User, parts: results, place });
+            }
         }
     }
 
@@ -97,36 +100,41 @@ impl Reader<'_> {
         let id = self.pairing.answered(response.string("id")?, &name);
         let (text, is_error) = told(response.take("response").unwrap_or_default());
         let mut content = Vec::new();
-        content.extend((!text.is_empty()).then(|| Part::text(text)));
+        if !text.is_empty() {
+            let place = response.path("response").into();
+            content.push(Part::Text(Text { text, place, ..Text::default() }));
+        }
         for mut part in parts(&mut response)? {
             content.extend(media::take(&mut part, &mut self.request.rest)?.map(Part::Media));
             part.leave(&mut self.request.rest);
         }
+        let place = response.place();
         response.leave(&mut self.request.rest);
-        Ok(ToolResult { id, name: Some(name), content, is_error, cache: None })
+        Ok(ToolResult { id, name: Some(name), content, is_error, cache: None, place })
     }
 
     // === The model ===
 
     /// One turn of the model may stand in several contents: clients keep a stream's pieces as they came.
-    fn model(&mut self, parts: Vec<Fields>) -> Result<(), Malformed> {
+    fn model(&mut self, parts: Vec<Fields>, place: Place) -> Result<(), Malformed> {
         let messages = &mut self.request.messages;
-        let mut turn = match messages.pop_if(|last| last.role == Role::Assistant) {
-            Some(last) => last.parts,
-            None => Vec::new(),
+        let (mut turn, place) = match messages.pop_if(|last| last.role == Role::Assistant) {
+            Some(last) => (last.parts, last.place),
+            None => (Vec::new(), place),
         };
         for part in parts {
             self.generated(part, &mut turn)?;
         }
         if !turn.is_empty() {
-            self.request.messages.push(Message { role: Role::Assistant, parts: turn });
+            self.request.messages.push(Message { role: Role::Assistant, parts: turn, place });
         }
         Ok(())
     }
 
     fn generated(&mut self, mut part: Fields, turn: &mut Vec<Part>) -> Result<(), Malformed> {
         if HOSTED.iter().any(|key| part.has(key)) {
-            turn.push(Part::Opaque { origin: ProtocolId::Gemini, raw: part.into_json() });
+            let place = part.place();
+            turn.push(Part::Opaque { origin: ProtocolId::Gemini, raw: part.into_json(), place });
             return Ok(());
         }
         let Proof { thoughts, own } = Proof::read(&part.string("thoughtSignature")?.unwrap_or_default());
@@ -151,8 +159,9 @@ impl Reader<'_> {
             Some(args @ Json::Object(_)) => args.to_string(),
             Some(_) => return Err(call.must_be("args", "an object")),
         };
+        let place = call.place();
         call.leave(&mut self.request.rest);
-        Ok(ToolCall { id, name, arguments, signature, custom: false })
+        Ok(ToolCall { id, name, arguments, signature, custom: false, place })
     }
 }
 
@@ -160,14 +169,15 @@ impl Reader<'_> {
 fn plain(mut part: Fields, signature: Option<Signature>, rest: &mut Vec<Unmapped>) -> Result<Option<Part>, Malformed> {
     let thought = part.boolean("thought")?.unwrap_or(false);
     let text = part.string("text")?;
+    let place = part.place();
     let said = match (text, media::take(&mut part, rest)?) {
         (Some(text), _) if text.is_empty() && signature.is_none() => None,
-        (Some(text), _) if thought => Some(Part::Reasoning(Reasoning { text, signature, redacted: false })),
-        (Some(text), _) => Some(Part::Text(Text { text, signature, cache: None })),
+        (Some(text), _) if thought => Some(Part::Reasoning(Reasoning { text, signature, redacted: false, place })),
+        (Some(text), _) => Some(Part::Text(Text { text, signature, cache: None, place })),
         // What was drawn while thinking is no part of the answer.
         (None, Some(_)) if thought => None,
         (None, Some(media)) => Some(Part::Media(media)),
-        (None, None) if signature.is_some() => Some(Part::Text(Text { signature, ..Text::default() })),
+        (None, None) if signature.is_some() => Some(Part::Text(Text { signature, place, ..Text::default() })),
         (None, None) => {
             part.refuse("this sort of content cannot be carried to the model's protocol", rest);
             return Ok(None);

@@ -2,7 +2,7 @@
 //! one, and whole numbers as text.
 
 use crate::{
-    ir::{Malformed, Unmapped},
+    ir::{Malformed, Place, Unmapped},
     json::Json,
 };
 
@@ -26,6 +26,11 @@ impl Fields {
     /// The path of one of its fields, as the protocol's definition spells it.
     pub fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Where the object stood.
+    pub fn place(&self) -> Place {
+        self.path.as_str().into()
     }
 
     /// "This field must be `expected`".

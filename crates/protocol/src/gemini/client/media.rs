@@ -32,7 +32,7 @@ fn inline(blob: &mut Fields, data: String) -> Result<Media, Malformed> {
         .ok_or_else(|| blob.must_be("mimeType", "the content's type, such as image/png"))?;
     let name = blob.string("displayName")?;
     let source = MediaSource::Base64(standard(data));
-    Ok(Media { kind: kind(&mime), source, mime: Some(mime), name, detail: None, cache: None })
+    Ok(Media { kind: kind(&mime), source, mime: Some(mime), name, detail: None, cache: None, place: blob.place() })
 }
 
 fn linked(file: &mut Fields, address: String) -> Result<Media, Malformed> {
@@ -43,7 +43,8 @@ fn linked(file: &mut Fields, address: String) -> Result<Media, Malformed> {
         true => MediaSource::File { origin: ProtocolId::Gemini, id: address },
         false => MediaSource::Url(address),
     };
-    Ok(Media { kind, source, mime: told, name: file.string("displayName")?, detail: None, cache: None })
+    let name = file.string("displayName")?;
+    Ok(Media { kind, source, mime: told, name, detail: None, cache: None, place: file.place() })
 }
 
 fn kind(mime: &str) -> MediaKind {

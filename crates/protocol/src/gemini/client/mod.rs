@@ -28,6 +28,7 @@ mod stream_tests;
 
 pub use encoder::Encoder;
 pub use error::encode_error;
+pub use fields::Fields;
 pub use passthrough::Filter;
 pub use request::decode_request;
 pub use response::encode_response;

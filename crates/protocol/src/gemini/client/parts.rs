@@ -49,7 +49,7 @@ impl Parts {
 
     /// A call with all its arguments. The first is always marked as one that Gemini did not make.
     pub fn call(&mut self, call: ToolCall) -> Part<'static> {
-        let ToolCall { id, name, arguments, signature, custom } = call;
+        let ToolCall { id, name, arguments, signature, custom, .. } = call;
         let first = self.calls == 0;
         self.calls += 1;
         let proof = self.proof(signature).or_else(|| first.then(|| Proof::default().write().into()));

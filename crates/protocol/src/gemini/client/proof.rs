@@ -78,14 +78,14 @@ impl Proof {
 }
 
 impl From<Reasoning> for Thought {
-    fn from(Reasoning { text, signature, redacted }: Reasoning) -> Self {
+    fn from(Reasoning { text, signature, redacted, .. }: Reasoning) -> Self {
         Self { text, signature: signature.map(Signed::from), redacted }
     }
 }
 
 impl From<Thought> for Reasoning {
     fn from(Thought { text, signature, redacted }: Thought) -> Self {
-        Self { text, signature: signature.map(Signature::from), redacted }
+        Self { text, signature: signature.map(Signature::from), redacted, ..Self::default() }
     }
 }
 
@@ -112,8 +112,18 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_in_either_alphabet() {
         let thoughts = vec![
-            Reasoning { text: "é?>".into(), signature: signed(ProtocolId::Anthropic, "a+/="), redacted: false },
-            Reasoning { text: String::new(), signature: signed(ProtocolId::Anthropic, "x"), redacted: true },
+            Reasoning {
+                text: "é?>".into(),
+                signature: signed(ProtocolId::Anthropic, "a+/="),
+                redacted: false,
+                ..Reasoning::default()
+            },
+            Reasoning {
+                text: String::new(),
+                signature: signed(ProtocolId::Anthropic, "x"),
+                redacted: true,
+                ..Reasoning::default()
+            },
             Reasoning { text: "plain".into(), ..Reasoning::default() },
         ];
         for proof in [

@@ -7,7 +7,7 @@ use super::{
     validate::{WHOLE, validate_count},
 };
 use crate::{
-    ir::{Malformed, Request, Unmapped},
+    ir::{Malformed, Names, Request, Unmapped, Ways},
     json::Json,
     splice::Members,
 };
@@ -15,15 +15,51 @@ use crate::{
 /// This gateway's own fields, and the model, which the path names.
 const NOT_GOOGLES: [&str; 4] = ["fallback_providers", "timeout", "retry_count", "model"];
 
+/// What this protocol calls the fields that OpenAI's has as well, as its definition spells them.
+const WAYS: &Ways = &[
+    ("messages", &["contents"]),
+    ("max_tokens", &["generationConfig.maxOutputTokens"]),
+    ("temperature", &["generationConfig.temperature"]),
+    ("top_p", &["generationConfig.topP"]),
+    ("top_k", &["generationConfig.topK"]),
+    ("presence_penalty", &["generationConfig.presencePenalty"]),
+    ("frequency_penalty", &["generationConfig.frequencyPenalty"]),
+    ("seed", &["generationConfig.seed"]),
+    ("n", &["generationConfig.candidateCount"]),
+    ("logprobs", &["generationConfig.responseLogprobs"]),
+    ("stop", &["generationConfig.stopSequences"]),
+    (
+        "reasoning_effort",
+        &[
+            "generationConfig.thinkingConfig.thinkingBudget",
+            "generationConfig.thinkingConfig.thinkingLevel",
+            "generationConfig.thinkingConfig",
+        ],
+    ),
+    (
+        "response_format",
+        &[
+            "generationConfig.responseJsonSchema",
+            "generationConfig.responseSchema",
+            "generationConfig.responseMimeType",
+        ],
+    ),
+    ("tool_choice", &["toolConfig.functionCallingConfig"]),
+    ("arguments", &["args"]),
+    ("filename", &["displayName"]),
+];
+
 /// Reads a generating request, or the one inside a request that asks for a count.
 pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
-    validate_count(&Members::read(body)?)?;
+    let members = Members::read(body)?;
+    validate_count(&members)?;
+    let names = Names::of(WAYS, &members);
     let body = Json::parse(body).map_err(|_| must_be("", "a JSON object"))?;
     let mut body = Fields::of(body, "")?;
     if let Some(whole) = body.object(WHOLE)? {
         body = whole;
     }
-    let mut request = Request { include_usage: true, ..Request::default() };
+    let mut request = Request { include_usage: true, names, ..Request::default() };
     if let Some(system) = body.take("systemInstruction") {
         contents::system(system, &mut request)?;
     }

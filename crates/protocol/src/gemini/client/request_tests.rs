@@ -24,7 +24,7 @@ fn wrong(members: &str) -> String {
 }
 
 fn message(role: Role, parts: impl IntoIterator<Item = Part>) -> Message {
-    Message { role, parts: parts.into_iter().collect() }
+    Message::new(role, parts.into_iter().collect())
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> Part {
@@ -144,7 +144,7 @@ fn geminis_signature_stays_geminis_and_a_placeholder_is_none() {
 #[test]
 fn what_another_model_thought_comes_back_whether_or_not_its_copy_does() {
     let signature = Some(Signature { origin: ProtocolId::Anthropic, value: "sig".into() });
-    let thought = Reasoning { text: "hmm".into(), signature, redacted: false };
+    let thought = Reasoning { text: "hmm".into(), signature, redacted: false, ..Reasoning::default() };
     let carried = Proof { thoughts: vec![thought.clone()], own: None }.write();
     let bare = format!(
         r#"[{{"role":"model","parts":[{{"text":"So","thoughtSignature":"{carried}"}},{{"text":" far"}},{{"functionCall":{{"id":"x","name":"f"}},"thoughtSignature":"LLMOe30="}}]}}]"#

@@ -25,7 +25,7 @@ pub fn signature(origin: ProtocolId, value: &str) -> Option<Signature> {
 }
 
 pub fn thought(text: &str, signature: Option<Signature>) -> Part {
-    Part::Reasoning(Reasoning { text: text.into(), signature, redacted: false })
+    Part::Reasoning(Reasoning { text: text.into(), signature, redacted: false, ..Reasoning::default() })
 }
 
 fn call(id: &str, arguments: &str) -> Part {
@@ -86,7 +86,12 @@ fn thoughts_are_shown_to_who_asked_and_come_back_from_all() {
     let signed = signature(ProtocolId::Anthropic, "s");
     let told = || vec![thought("hmm", signed.clone()), Part::text("hi"), Part::text("!")];
     let carried = super::proof::Proof {
-        thoughts: vec![Reasoning { text: "hmm".into(), signature: signed.clone(), redacted: false }],
+        thoughts: vec![Reasoning {
+            text: "hmm".into(),
+            signature: signed.clone(),
+            redacted: false,
+            ..Reasoning::default()
+        }],
         own: None,
     };
     let carried = carried.write();
@@ -155,9 +160,11 @@ fn what_is_written_is_read_again_as_it_was() {
         name: None,
         detail: None,
         cache: None,
+        place: Place::default(),
     });
     let logprobs = r#"{"content":[{"token":"é","logprob":-0.5,"bytes":[195,169],"top_logprobs":[{"token":"a","logprob":-1.5,"bytes":[97]}]}],"refusal":null}"#;
-    let text = Text { text: "éaé".into(), signature: signature(ProtocolId::Gemini, "c2ln"), cache: None };
+    let text =
+        Text { text: "éaé".into(), signature: signature(ProtocolId::Gemini, "c2ln"), cache: None, ..Text::default() };
     let spoken = Output {
         parts: vec![picture, Part::Text(text)],
         citations: vec![citation.clone(), citation, quoted],

@@ -24,11 +24,13 @@ pub fn read(tools: Vec<Json>, request: &mut Request) -> Result<(), Malformed> {
             let function = Fields::of(function, format!("{path}[{at}]"))?;
             request.tools.push(Tool::Function(declaration(function, &mut request.rest)?));
         }
+        let path = tool.path("");
         let Json::Object(hosted) = tool.into_json() else { continue };
         for (key, settings) in hosted.into_iter().filter(|(_, settings)| !settings.is_null()) {
             let web_search = SEARCHES.iter().any(|search| key == *search || key == snake(search));
+            let place = format!("{path}{key}").into();
             let raw = Json::object([(key, settings)]);
-            request.tools.push(Tool::Hosted { origin: ProtocolId::Gemini, raw, web_search });
+            request.tools.push(Tool::Hosted { origin: ProtocolId::Gemini, raw, web_search, place });
         }
     }
     Ok(())
@@ -42,8 +44,9 @@ fn declaration(mut function: Fields, rest: &mut Vec<Unmapped>) -> Result<Functio
         (Some(schema @ Json::Object(_)), _) | (None, Some(schema @ Json::Object(_))) => Some(schema::plain(schema)),
         _ => return Err(function.must_be("parameters", "a schema object")),
     };
+    let place = function.place();
     function.leave(rest);
-    Ok(FunctionTool { name, description, parameters, ..FunctionTool::default() })
+    Ok(FunctionTool { name, description, parameters, place, ..FunctionTool::default() })
 }
 
 /// Reads `toolConfig`.

@@ -20,7 +20,7 @@ use crate::{
         part::{FunctionCall, FunctionResponse, Part, Payload, object, wrapped},
         signature::UNSIGNED,
     },
-    ir::{self, Losses, Message, Request, Role, Signature, ToolCall, ToolResult},
+    ir::{self, Cache, Losses, Message, Place, Request, Role, Signature, ToolCall, ToolResult},
     models::ModelRules,
 };
 
@@ -49,6 +49,7 @@ pub fn contents<'a>(request: &'a Request, rules: &ModelRules, losses: &mut Losse
         by_name: Waiting::new(),
         names: HashMap::new(),
         said: Vec::new(),
+        last: request.messages.last().map_or(Place::NOWHERE, |last| &last.place),
         spoke: false,
     };
     for message in &request.messages {
@@ -72,6 +73,8 @@ struct Writer<'a, 'w> {
     names: HashMap<&'a str, &'a str>,
     /// What the user says in the turn at hand, besides results.
     said: Vec<Part<'a>>,
+    /// Where the last message stood.
+    last: &'a Place,
     /// Whether the user had a turn since the model's last, even an empty one.
     spoke: bool,
 }
@@ -124,21 +127,21 @@ impl<'a> Writer<'a, '_> {
     fn plain(&mut self, part: &'a ir::Part) -> Option<Part<'a>> {
         match part {
             ir::Part::Text(text) => {
-                self.cached(text.cache.is_some());
+                self.cached(text.cache.as_ref());
                 let thought_signature = signature(text.signature.as_ref()).map(Cow::Borrowed);
                 let holds = !text.text.is_empty() || thought_signature.is_some();
                 holds.then(|| Part { thought_signature, ..Part::text(&text.text) })
             }
             ir::Part::Refusal(text) => (!text.is_empty()).then(|| Part::text(text)),
             ir::Part::Media(medium) => {
-                self.cached(medium.cache.is_some());
+                self.cached(medium.cache.as_ref());
                 media::part(medium, self.losses)
             }
-            ir::Part::Opaque { origin: ProtocolId::Gemini, raw } if raw.members().is_some() => {
+            ir::Part::Opaque { origin: ProtocolId::Gemini, raw, .. } if raw.members().is_some() => {
                 Some(Payload::Raw(raw).into())
             }
-            ir::Part::Opaque { .. } => {
-                self.losses.dropped("messages[].content");
+            ir::Part::Opaque { place, .. } => {
+                self.losses.dropped(place);
                 None
             }
             ir::Part::Reasoning(_) | ir::Part::ToolCall(_) | ir::Part::ToolResult(_) => None,
@@ -166,7 +169,7 @@ impl<'a> Writer<'a, '_> {
             return object("{}").unwrap_or_else(|| wrapped("input", ""));
         }
         object(&call.arguments).unwrap_or_else(|| {
-            self.losses.approximated("messages[].tool_calls[].function.arguments");
+            self.losses.approximated((&call.place, "arguments"));
             wrapped("input", &call.arguments)
         })
     }
@@ -178,7 +181,7 @@ impl<'a> Writer<'a, '_> {
                 (ir::Part::ToolResult(result), _) => self.result(result),
                 // There is no role for it, and moving it to the front would change what it refers to.
                 (ir::Part::Text(text), Role::System) if !text.text.is_empty() => {
-                    self.cached(text.cache.is_some());
+                    self.cached(text.cache.as_ref());
                     self.said.push(Part::text(format!("<system>\n{}\n</system>", text.text)));
                 }
                 (other, _) => {
@@ -191,7 +194,7 @@ impl<'a> Writer<'a, '_> {
 
     /// Puts a result to its call. One that answers no call of the last turn is told as text.
     fn result(&mut self, result: &'a ToolResult) {
-        self.cached(result.cache.is_some());
+        self.cached(result.cache.as_ref());
         let (text, media) = self.content(result);
         let by_id = first_waiting(&mut self.by_id, &result.id, &self.calls);
         let by_name = || first_waiting(&mut self.by_name, result.name.as_deref()?, &self.calls);
@@ -225,7 +228,7 @@ impl<'a> Writer<'a, '_> {
                 ir::Part::Text(piece) if text.is_empty() => text = Cow::Borrowed(&piece.text),
                 ir::Part::Text(piece) => text.to_mut().extend(["\n", &piece.text]),
                 ir::Part::Media(medium) => media.extend(media::part(medium, self.losses)),
-                _ => self.losses.dropped("messages[].content"),
+                other => self.losses.dropped(other.place()),
             }
         }
         (text, media)
@@ -258,7 +261,7 @@ impl<'a> Writer<'a, '_> {
             self.list.push(Content { role: Speaker::User, parts: vec![Part::text(SILENCE)] });
         }
         if !self.rules.prefill && self.list.last().is_some_and(|last| last.role == Speaker::Model) {
-            self.losses.refused("messages", "this model does not continue a message of the assistant");
+            self.losses.refused(self.last, "this model does not continue a message of the assistant");
         }
         if self.rules.signed_tool_calls {
             self.list.iter_mut().for_each(sign);
@@ -266,9 +269,9 @@ impl<'a> Writer<'a, '_> {
         self.list
     }
 
-    fn cached(&mut self, hinted: bool) {
-        if hinted {
-            self.losses.dropped("cache_control");
+    fn cached(&mut self, hint: Option<&Cache>) {
+        if let Some(hint) = hint {
+            self.losses.dropped(&hint.place);
         }
     }
 }

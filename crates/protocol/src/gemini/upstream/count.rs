@@ -8,6 +8,9 @@ use crate::{
     splice::{Edit, Members},
 };
 
+/// The member that holds a whole generating request.
+const WHOLE: &str = "generateContentRequest";
+
 /// `POST /models/{model}:countTokens`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count;
@@ -25,7 +28,6 @@ impl Counting for Count {
 
     /// The model that a whole request inside names must be the one in the path.
     fn adapt(&self, members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
-        const WHOLE: &str = "generateContentRequest";
         let inner = members.get(WHOLE).and_then(|text| Members::read(text.as_bytes()).ok());
         let Some(inner) = inner else { return adapt(members, target.rules) };
         let mut edits = adapt(&inner, target.rules);
@@ -37,6 +39,15 @@ impl Counting for Count {
         let tokens = Json::parse(body).ok().and_then(|answer| answer.get("totalTokens")?.as_u64());
         tokens.ok_or_else(|| ApiError::malformed("the provider's count of tokens could not be read"))
     }
+}
+
+/// The request of this call as Vertex takes it: no whole generating request inside, and nothing of one but what is counted.
+/// A body that is no JSON object stays as it is.
+pub fn flat(body: &[u8]) -> Vec<u8> {
+    const COUNTED: [&str; 4] = ["contents", "systemInstruction", "tools", "generationConfig"];
+    let Ok(members) = Members::read(body) else { return body.to_vec() };
+    let inner = members.get(WHOLE).and_then(|text| Members::read(text.as_bytes()).ok());
+    inner.unwrap_or(members).keep(&COUNTED)
 }
 
 /// The model's name as it stands in a body, as JSON.
@@ -72,6 +83,14 @@ mod tests {
             let members = Members::read(body.as_bytes()).unwrap();
             assert_eq!(members.edit(&Count.adapt(&members, target)), adapted.as_bytes());
         }
+    }
+
+    #[test]
+    fn vertex_is_asked_without_a_request_inside() {
+        let whole =
+            br#"{"generateContentRequest":{"contents":[{}],"tools":[],"model":"models/m","safetySettings":[]}}"#;
+        assert_eq!(flat(whole), br#"{"contents":[{}],"tools":[]}"#);
+        assert_eq!(flat(br#"{"contents": [{}]}"#), br#"{"contents":[{}]}"#);
     }
 
     #[test]

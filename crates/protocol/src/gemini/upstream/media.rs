@@ -17,10 +17,10 @@ const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
 /// A medium as a part; `None`, with a refusal noted, if it is a file of another provider.
 pub fn part<'a>(media: &'a Media, losses: &mut Losses) -> Option<Part<'a>> {
     if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
-        losses.dropped("messages[].content[].image_url.detail");
+        losses.dropped((&media.place, "detail"));
     }
     if media.name.is_some() {
-        losses.dropped("messages[].content[].file.filename");
+        losses.dropped((&media.place, "filename"));
     }
     let data = match &media.source {
         MediaSource::Base64(data) => Payload::InlineData(Blob { mime_type: mime_type(media, ""), data: data.into() }),
@@ -33,10 +33,7 @@ pub fn part<'a>(media: &'a Media, losses: &mut Losses) -> Option<Part<'a>> {
             Payload::FileData(File { mime_type: mime_type(media, id), file_uri })
         }
         MediaSource::File { .. } => {
-            losses.refused(
-                "messages[].content[].file.file_id",
-                "`file_id` names a file at another provider; send its content as `file_data`",
-            );
+            losses.refused(&media.place, "the file was uploaded to another provider; send its content");
             return None;
         }
     };

@@ -19,7 +19,7 @@ mod tests;
 mod tools;
 
 pub use adapt::adapt as adapt_request;
-pub use count::Count;
+pub use count::{Count, flat as flat_count};
 pub use error::decode as decode_error;
 pub use names::in_path;
 pub use request::encode as encode_request;

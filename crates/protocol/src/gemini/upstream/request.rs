@@ -11,6 +11,7 @@ use crate::{
 };
 
 pub fn encode(request: &Request, rules: &ModelRules, losses: &mut Losses) -> Vec<u8> {
+    losses.name_as(&request.names);
     let (tools, tool_config) = tools::tools(request, rules, losses);
     let config = generation::config(request, rules, losses);
     let body = Body {
@@ -34,12 +35,12 @@ fn system<'a>(request: &'a Request, rules: &ModelRules, losses: &mut Losses) -> 
     for part in &request.system {
         match part {
             ir::Part::Text(text) => {
-                if text.cache.is_some() {
-                    losses.dropped("cache_control");
+                if let Some(hint) = &text.cache {
+                    losses.dropped(&hint.place);
                 }
                 parts.extend((!text.text.is_empty()).then(|| Part::text(&text.text)));
             }
-            _ => losses.dropped("messages[].content"),
+            other => losses.dropped(other.place()),
         }
     }
     parts.extend(generation::format_in_words(request, rules, losses).map(Part::text));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ProtocolId,
-    ir::{self, FunctionTool, Losses, Request, ToolChoice},
+    ir::{self, FunctionTool, Losses, Place, Request, ToolChoice},
     json::Json,
     models::{ForcedToolChoice, ModelRules},
 };
@@ -25,26 +25,30 @@ pub fn tools<'a>(
     let mut functions = Vec::new();
     let (mut tools, mut searches) = (Vec::new(), Vec::new());
     for (at, tool) in request.tools.iter().enumerate() {
+        let place = tool.place(at);
         match tool {
-            ir::Tool::Function(function) => functions.extend(declaration(function, at, losses)),
+            ir::Tool::Function(function) => functions.extend(declaration(function, &place, losses)),
             ir::Tool::Custom { name, description, format, .. } => {
-                losses.approximated(format!("tools[{at}].custom{}", if format.is_some() { ".format" } else { "" }));
-                functions.extend(free_text(name, description.as_deref(), at, losses));
+                match format {
+                    Some(_) => losses.approximated((&*place, "format")),
+                    None => losses.approximated(&*place),
+                }
+                functions.extend(free_text(name, description.as_deref(), &place, losses));
             }
             ir::Tool::Hosted { origin: ProtocolId::Gemini, raw, .. } => tools.push(Tool::Raw(raw)),
             ir::Tool::Hosted { web_search: true, .. } => {
-                searches.push(format!("tools[{at}]"));
+                searches.push(place);
             }
-            ir::Tool::Hosted { .. } => losses.refused(format!("tools[{at}]"), "this tool runs at another provider"),
+            ir::Tool::Hosted { .. } => losses.refused(&*place, "this tool runs at another provider"),
         }
     }
-    for path in searches {
+    for place in searches {
         // Agents offer a search of the web with everything they ask, and do without.
         if functions.is_empty() || rules.hosted_tools_with_functions {
-            losses.approximated(path);
+            losses.approximated(&*place);
             tools.push(Tool::GoogleSearch(Empty {}));
         } else {
-            losses.dropped(path);
+            losses.dropped(&*place);
         }
     }
     if request.rest.iter().any(|field| field.path == WEB_SEARCH) {
@@ -65,12 +69,12 @@ pub fn tools<'a>(
     (tools, config)
 }
 
-fn declaration<'a>(function: &'a FunctionTool, at: usize, losses: &mut Losses) -> Option<Declaration<'a>> {
-    if function.cache.is_some() {
-        losses.dropped("cache_control");
+fn declaration<'a>(function: &'a FunctionTool, place: &Place, losses: &mut Losses) -> Option<Declaration<'a>> {
+    if let Some(hint) = &function.cache {
+        losses.dropped(&hint.place);
     }
     Some(Declaration {
-        name: name(&function.name, at, losses)?,
+        name: name(&function.name, place, losses)?,
         description: function.description.as_deref().filter(|text| !text.is_empty()).map(Cow::Borrowed),
         parameters_json_schema: function.parameters.as_ref().filter(|schema| takes_any(schema)).map(Cow::Borrowed),
     })
@@ -80,7 +84,7 @@ fn declaration<'a>(function: &'a FunctionTool, at: usize, losses: &mut Losses) -
 fn free_text<'a>(
     tool: &'a str,
     description: Option<&'a str>,
-    at: usize,
+    place: &Place,
     losses: &mut Losses,
 ) -> Option<Declaration<'a>> {
     let schema = Json::object([
@@ -89,19 +93,19 @@ fn free_text<'a>(
         ("required", Json::Array(vec![Json::from("input")])),
     ]);
     Some(Declaration {
-        name: name(tool, at, losses)?,
+        name: name(tool, place, losses)?,
         description: description.filter(|text| !text.is_empty()).map(Cow::Borrowed),
         parameters_json_schema: Some(Cow::Owned(schema)),
     })
 }
 
-fn name<'a>(name: &'a str, at: usize, losses: &mut Losses) -> Option<Cow<'a, str>> {
+fn name<'a>(name: &'a str, place: &Place, losses: &mut Losses) -> Option<Cow<'a, str>> {
     let fitting = names::fitting(name);
     if fitting.is_none() {
         let why = format!(
             "Gemini takes no function named `{name}`: only letters, digits, `_`, `-`, `.` and `:`, at most 128"
         );
-        losses.refused(format!("tools[{at}].function.name"), why);
+        losses.refused((place, "name"), why);
     }
     fitting
 }
@@ -126,6 +130,9 @@ fn calling<'a>(
     losses: &mut Losses,
 ) -> Option<FunctionCallingConfig<'a>> {
     if functions.is_empty() {
+        if let Some(ToolChoice::Named(_)) = request.tool_choice {
+            losses.refused("tool_choice", ir::NOT_OFFERED);
+        }
         return None;
     }
     if request.parallel_tool_calls == Some(false) {
@@ -153,6 +160,12 @@ fn calling<'a>(
         ForcedToolChoice::UnlessBudget => !budgeted,
         ForcedToolChoice::Never => false,
     };
+    let asked = names.len();
+    names.retain(|name| functions.iter().any(|function| names::plain(&function.name) == name.as_str()));
+    if names.is_empty() && asked > 0 {
+        losses.refused("tool_choice", ir::NOT_OFFERED);
+        mode = free;
+    }
     if mode == Mode::Any && !may_force {
         losses.approximated("tool_choice");
         (mode, names) = (free, Vec::new());

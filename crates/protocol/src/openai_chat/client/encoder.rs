@@ -7,7 +7,7 @@ use super::{
     response::{Counts, ThinkingBlock, annotation, audio, completion_id, finish_reason, google, image, native},
 };
 use crate::{
-    Envelope, ErrorContext, ProtocolId, Served, StreamEncoder,
+    Envelope, ErrorContext, Served, StreamEncoder,
     ir::{ApiError, Block, Delta, Event, Finish, FinishReason, Signature, Usage},
     json::Json,
     sse::write_data,
@@ -111,9 +111,7 @@ impl Encoder {
                 Open::Call { custom: *custom, empty: true, hidden }
             }
             Block::Redacted(signature) => {
-                if signature.origin == ProtocolId::Anthropic {
-                    self.member("thinking_blocks", &[ThinkingBlock::RedactedThinking { data: &signature.value }], out);
-                }
+                self.member("thinking_blocks", &[ThinkingBlock::of("", signature, true)], out);
                 Open::Nothing
             }
             Block::Media { mime, data } if mime.starts_with("audio/") => {
@@ -198,9 +196,8 @@ impl Encoder {
 
     fn close(&mut self, out: &mut Vec<u8>) {
         match std::mem::take(&mut self.open) {
-            Open::Reasoning { text, signature: Some(signature) } if signature.origin == ProtocolId::Anthropic => {
-                let block = ThinkingBlock::Thinking { thinking: &text, signature: &signature.value };
-                self.member("thinking_blocks", &[block], out);
+            Open::Reasoning { text, signature: Some(signature) } => {
+                self.member("thinking_blocks", &[ThinkingBlock::of(&text, &signature, false)], out);
             }
             Open::Call { custom: false, empty: true, hidden: false } => self.arguments("{}", false, out),
             _ => {}

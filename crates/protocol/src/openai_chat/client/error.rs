@@ -1,10 +1,13 @@
-//! Writes errors in OpenAI's shape, with this gateway's additions.
+//! Writes errors in OpenAI's shape, with this gateway's additions, and with what an upstream of this protocol said besides.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::{
-    ErrorContext,
+    ErrorContext, ProtocolId,
     ir::{ApiError, ErrorKind},
+    json::Json,
 };
 
 #[derive(Serialize)]
@@ -22,6 +25,9 @@ struct Error<'a> {
     kind: &'static str,
     param: Option<&'a str>,
     details: Details<'a>,
+    /// What the upstream said besides, such as Azure's `innererror` and Groq's `failed_generation`.
+    #[serde(flatten)]
+    more: BTreeMap<String, Json>,
 }
 
 #[derive(Serialize)]
@@ -39,11 +45,19 @@ pub fn encode_error(error: &ApiError, context: &ErrorContext) -> Vec<u8> {
             kind: kind(error.kind),
             param: error.param.as_deref(),
             details: Details { request_id: &context.request_id, reason: error.reason },
+            more: more(error),
         },
         timestamp: &context.timestamp,
         request_id: &context.request_id,
     };
     serde_json::to_vec(&body).expect("strings and options always serialise")
+}
+
+fn more(error: &ApiError) -> BTreeMap<String, Json> {
+    const SAID: [&str; 5] = ["code", "message", "type", "param", "details"];
+    let told = error.raw_in(ProtocolId::OpenAiChat).and_then(|body| Json::parse(body.as_bytes()).ok());
+    let Some(Json::Object(members)) = told.and_then(|mut body| body.remove("error")) else { return BTreeMap::new() };
+    members.into_iter().filter(|(key, _)| !SAID.contains(&key.as_str())).collect()
 }
 
 /// The upstream's own code where it tells the client something about its request; this gateway's code where the
@@ -104,6 +118,19 @@ mod tests {
             encoded(&error),
             r#"{"error":{"code":"invalid_request","message":"no","type":"invalid_request_error","param":"n","details":{"request_id":"req_1"}},"timestamp":"2026-01-01T00:00:00Z","request_id":"req_1"}"#
         );
+    }
+
+    #[test]
+    fn what_an_upstream_of_this_protocol_said_besides_is_kept() {
+        let body = br#"{"error":{"message":"m","type":"invalid_request_error","param":"tools","code":"tool_use_failed","failed_generation":"<f>"}}"#;
+        let told = crate::Outbound::decode_error(&crate::openai_chat::OpenAiChat, 400, body);
+        let told = encoded(&told);
+        assert!(told.contains(r#""details":{"request_id":"req_1"},"failed_generation":"<f>"}"#), "{told}");
+        assert!(told.contains(r#""code":"tool_use_failed","message":"m""#), "{told}");
+        let theirs = crate::Outbound::decode_error(&crate::openai_responses::OpenAiResponses, 400, body);
+        assert!(!encoded(&theirs).contains("failed_generation"), "another protocol's words");
+        let own = crate::Inbound::encode_error(&crate::openai_responses::OpenAiResponses, &theirs, &context());
+        assert_eq!(own, body);
     }
 
     #[test]

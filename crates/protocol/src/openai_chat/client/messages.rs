@@ -4,7 +4,10 @@ use super::{content, history::History};
 use crate::{
     ProtocolId,
     fields::{below, must_be, need_string, take, take_string},
-    ir::{Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped},
+    ir::{
+        Carrier, Malformed, Message, Part, Reasoning, Request, Role, Signature, Text, ToolCall, ToolResult, Unmapped,
+        carrier::MARK,
+    },
     json::Json,
     openai::cache,
 };
@@ -37,7 +40,7 @@ impl Reader<'_> {
                 self.after_tool = true;
                 match self.request.messages.last_mut().filter(|_| joins) {
                     Some(last) => last.parts.push(result),
-                    None => self.request.messages.push(Message { role: Role::User, parts: vec![result] }),
+                    None => self.say(Role::User, vec![result], path),
                 }
                 Ok(())
             }
@@ -45,19 +48,23 @@ impl Reader<'_> {
         }
     }
 
+    fn say(&mut self, role: Role, parts: Vec<Part>, path: &str) {
+        self.request.messages.push(Message { role, parts, place: path.into() });
+    }
+
     fn system(&mut self, mut message: Json, path: &str) -> Result<(), Malformed> {
         let parts = self.content(&mut message, path)?;
         if self.request.messages.is_empty() {
             self.request.system.extend(parts);
         } else {
-            self.request.messages.push(Message { role: Role::System, parts });
+            self.say(Role::System, parts, path);
         }
         Ok(())
     }
 
     fn user(&mut self, mut message: Json, path: &str) -> Result<(), Malformed> {
         let parts = self.content(&mut message, path)?;
-        self.request.messages.push(Message { role: Role::User, parts });
+        self.say(Role::User, parts, path);
         self.unmapped(&message, path, &["name"]);
         Ok(())
     }
@@ -65,7 +72,7 @@ impl Reader<'_> {
     /// The content of a message, with the message's own cache hint on its last part.
     fn content(&mut self, message: &mut Json, path: &str) -> Result<Vec<Part>, Malformed> {
         let mut parts = content::read(take(message, "content"), &below(path, "content"), &mut self.request.rest)?;
-        if let Some(hint) = cache(message) {
+        if let Some(hint) = cache(message, path) {
             match parts.last_mut() {
                 Some(Part::Text(text)) => text.cache = Some(hint),
                 Some(Part::Media(media)) => media.cache = Some(hint),
@@ -76,22 +83,20 @@ impl Reader<'_> {
     }
 
     fn assistant(&mut self, mut message: Json, path: &str) -> Result<(), Malformed> {
-        let mut parts = reasoning(&mut message);
+        let mut parts = reasoning(&mut message, path);
         parts.extend(self.content(&mut message, path)?);
         if let Some(refusal) = take_string(&mut message, "refusal", path)?.filter(|text| !text.is_empty()) {
             parts.push(Part::Refusal(refusal));
         }
-        for image in take(&mut message, "images").as_ref().and_then(Json::items).unwrap_or_default() {
-            let image = Json::Array(vec![image.clone()]);
-            parts.extend(content::read(Some(image), &below(path, "images"), &mut self.request.rest)?);
-        }
+        let images = take(&mut message, "images").filter(|images| images.items().is_some());
+        parts.extend(content::read(images, &below(path, "images"), &mut self.request.rest)?);
         let signature = thought_signature(&message);
         let calls = self.calls(&mut message, path)?;
         if let Some(signature) = signature {
             sign(&mut parts, signature, calls.is_empty());
         }
         parts.extend(calls);
-        self.request.messages.push(Message { role: Role::Assistant, parts });
+        self.say(Role::Assistant, parts, path);
         if take(&mut message, "audio").is_some() {
             let refusal = Some("an earlier spoken answer is known to OpenAI only");
             self.request.rest.push(Unmapped { path: below(path, "audio"), refusal, ..Unmapped::default() });
@@ -117,7 +122,7 @@ impl Reader<'_> {
             let name = need_string(&mut legacy, "name", &path, "the function's name")?;
             let id = self.history.called_legacy(&name);
             let arguments = arguments(take(&mut legacy, "arguments"));
-            parts.push(Part::ToolCall(ToolCall { id, name, arguments, ..ToolCall::default() }));
+            parts.push(Part::ToolCall(ToolCall { id, name, arguments, place: path.into(), ..ToolCall::default() }));
         }
         Ok(parts)
     }
@@ -134,12 +139,12 @@ impl Reader<'_> {
             (id, name)
         };
         let is_error = take(&mut message, "is_error").and_then(|flag| flag.as_bool()).unwrap_or(false);
-        let outer = cache(&mut message);
+        let outer = cache(&mut message, path);
         let mut content =
             content::read(take(&mut message, "content"), &below(path, "content"), &mut self.request.rest)?;
         content.retain(|part| !matches!(part, Part::Text(text) if text.text.is_empty()));
         let cache = outer.or_else(|| content.iter_mut().filter_map(take_cache).last());
-        Ok(Part::ToolResult(ToolResult { id, name, content, is_error, cache }))
+        Ok(Part::ToolResult(ToolResult { id, name, content, is_error, cache, place: path.into() }))
     }
 
     fn unmapped(&mut self, message: &Json, path: &str, keys: &[&str]) {
@@ -169,14 +174,15 @@ fn call(mut value: Json, path: &str) -> Result<ToolCall, Malformed> {
         let path = below(path, "custom");
         let name = need_string(&mut custom, "name", &path, "the tool's name")?;
         let arguments = take_string(&mut custom, "input", &path)?.unwrap_or_default();
-        return Ok(ToolCall { id, name, arguments, signature, custom: true });
+        return Ok(ToolCall { id, name, arguments, signature, custom: true, place: path.into() });
     }
     let Some(mut function) = take(&mut value, "function") else {
         return Err(must_be(&below(path, "function"), "an object with a name and arguments"));
     };
-    let name = need_string(&mut function, "name", &below(path, "function"), "the function's name")?;
+    let path = below(path, "function");
+    let name = need_string(&mut function, "name", &path, "the function's name")?;
     let arguments = arguments(take(&mut function, "arguments"));
-    Ok(ToolCall { id, name, arguments, signature, custom: false })
+    Ok(ToolCall { id, name, arguments, signature, custom: false, place: path.into() })
 }
 
 /// Arguments are JSON text; some clients send the object itself.
@@ -189,33 +195,48 @@ fn arguments(value: Option<Json>) -> String {
 }
 
 /// What the model thought, by the richest of the fields that carry it back.
-fn reasoning(message: &mut Json) -> Vec<Part> {
+fn reasoning(message: &mut Json, path: &str) -> Vec<Part> {
     let blocks = take(message, "thinking_blocks");
     let plain = [take(message, "reasoning_content"), take(message, "reasoning")];
-    let blocks: Vec<Part> =
-        blocks.as_ref().and_then(Json::items).unwrap_or_default().iter().filter_map(thinking).collect();
+    let blocks: Vec<Part> = blocks
+        .as_ref()
+        .and_then(Json::items)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|block| thinking(block, path))
+        .collect();
     if !blocks.is_empty() {
         return blocks;
     }
     let text =
         plain.into_iter().flatten().find_map(|value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
-    text.map(|text| Part::Reasoning(Reasoning { text, ..Reasoning::default() })).into_iter().collect()
+    text.map(|text| Part::Reasoning(Reasoning { text, place: path.into(), ..Reasoning::default() }))
+        .into_iter()
+        .collect()
 }
 
-fn thinking(block: &Json) -> Option<Part> {
+fn thinking(block: &Json, path: &str) -> Option<Part> {
     let text = |key: &str| block.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let signature = |value: String| (!value.is_empty()).then_some(Signature { origin: ProtocolId::Anthropic, value });
+    // One of ours that was damaged on the way proves nothing.
+    let proof = |value: String, redacted| match Carrier::unwrap(&value) {
+        Some(Carrier::Reasoning { signature, redacted }) => (Some(signature), redacted),
+        _ if value.is_empty() || value.starts_with(MARK) => (None, redacted),
+        _ => (Some(Signature { origin: ProtocolId::Anthropic, value }), redacted),
+    };
     match block.get("type").and_then(Json::as_str)? {
-        "thinking" => Some(Part::Reasoning(Reasoning {
-            text: text("thinking"),
-            signature: signature(text("signature")),
-            redacted: false,
-        })),
-        "redacted_thinking" => Some(Part::Reasoning(Reasoning {
-            text: String::new(),
-            signature: Some(signature(text("data"))?),
-            redacted: true,
-        })),
+        "thinking" => {
+            let (signature, redacted) = proof(text("signature"), false);
+            Some(Part::Reasoning(Reasoning { text: text("thinking"), signature, redacted, place: path.into() }))
+        }
+        "redacted_thinking" => {
+            let (signature, redacted) = proof(text("data"), true);
+            Some(Part::Reasoning(Reasoning {
+                text: String::new(),
+                signature: Some(signature?),
+                redacted,
+                place: path.into(),
+            }))
+        }
         _ => None,
     }
 }

@@ -3,10 +3,29 @@
 use super::{messages, tools, validate};
 use crate::{
     fields::{self, array, below, boolean, count, integer, must_be, number, object, string, take, take_string},
-    ir::{Effort, Hint, Malformed, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped},
+    ir::{Effort, Hint, Malformed, Names, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped, Ways},
     json::Json,
     splice::Members,
 };
+
+/// Fields that clients have several names for.
+const WAYS: &Ways = &[
+    ("max_tokens", &["max_completion_tokens", "max_tokens"]),
+    ("user", &["safety_identifier", "user"]),
+    ("tools", &["tools", "functions"]),
+    ("tool_choice", &["tool_choice", "function_call"]),
+    (
+        "reasoning_effort",
+        &[
+            "thinking.budget_tokens",
+            "thinking.type",
+            "reasoning.max_tokens",
+            "reasoning.effort",
+            "reasoning.enabled",
+            "reasoning_effort",
+        ],
+    ),
+];
 
 pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
     let members = Members::read(body)?;
@@ -24,6 +43,7 @@ pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
         include_usage: include_usage(&members)?,
         user: string(&members, "safety_identifier")?.or(string(&members, "user")?),
         parallel_tool_calls: boolean(&members, "parallel_tool_calls")?,
+        names: Names::of(WAYS, &members),
         ..Request::default()
     };
     tools::read(&members, &mut request)?;

@@ -37,8 +37,8 @@ fn leading_system_text_is_apart_and_later_system_text_keeps_its_place() {
     )
     .unwrap();
     assert_eq!(request.system, [Part::text("a"), Part::text("b")]);
-    assert_eq!(request.messages[0], Message { role: Role::User, parts: vec![Part::text("c")] });
-    assert_eq!(request.messages[1], Message { role: Role::System, parts: vec![Part::text("d")] });
+    assert_eq!(request.messages[0], Message::new(Role::User, vec![Part::text("c")]));
+    assert_eq!(request.messages[1], Message::new(Role::System, vec![Part::text("d")]));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn pictures_sound_and_files_are_told_apart() {
         (MediaKind::Image, Some("image/jpeg"), Some("low"))
     );
     assert_eq!(image.source, MediaSource::Base64("/9j/".into()));
-    assert_eq!(image.cache, Some(Cache { ttl: Some("1h".into()) }));
+    assert_eq!(image.cache, Some(Cache { ttl: Some("1h".into()), ..Cache::default() }));
 
     let Part::Media(link) = user_part(r#"{"type":"image_url","image_url":"https://x/y.png"}"#).unwrap() else {
         panic!()

@@ -1,12 +1,13 @@
 //! Writes a whole answer.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::{
     Envelope, ProtocolId, Served,
     ir::{
-        Citation, Finish, FinishReason, Media, MediaSource, Output, Part, Reasoning, Response, Signature, ToolCall,
-        Usage,
+        Carrier, Citation, Finish, FinishReason, Media, MediaSource, Output, Part, Response, Signature, ToolCall, Usage,
     },
     json::Json,
     splice::{Edit, Members},
@@ -61,12 +62,27 @@ struct Message<'a> {
     extra_content: Option<Json>,
 }
 
-/// Anthropic's own form of what its models thought, signature included, for the client to send back.
+/// Anthropic's form of what a model thought, for the client to send back: with Anthropic's own signature, or with another's
+/// wrapped.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ThinkingBlock<'a> {
-    Thinking { thinking: &'a str, signature: &'a str },
-    RedactedThinking { data: &'a str },
+    Thinking { thinking: &'a str, signature: Cow<'a, str> },
+    RedactedThinking { data: Cow<'a, str> },
+}
+
+impl<'a> ThinkingBlock<'a> {
+    /// The block that proves `text` by `signature`.
+    pub fn of(text: &'a str, signature: &'a Signature, redacted: bool) -> Self {
+        let proof = match signature.origin {
+            ProtocolId::Anthropic => Cow::Borrowed(signature.value.as_str()),
+            _ => Cow::Owned(Carrier::Reasoning { signature: signature.clone(), redacted }.wrap()),
+        };
+        match redacted {
+            true => Self::RedactedThinking { data: proof },
+            false => Self::Thinking { thinking: text, signature: proof },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -204,7 +220,9 @@ fn message<'a>(output: &'a Output, envelope: &Envelope) -> Message<'a> {
                 if !part.text.is_empty() {
                     reasoning.get_or_insert_default().push_str(&part.text);
                 }
-                thinking_blocks.extend(thinking_block(part));
+                let signature = part.signature.as_ref();
+                thinking_blocks
+                    .extend(signature.map(|signature| ThinkingBlock::of(&part.text, signature, part.redacted)));
             }
             // The old form has room for one call.
             Part::ToolCall(call) if envelope.legacy_functions => {
@@ -234,16 +252,6 @@ fn message<'a>(output: &'a Output, envelope: &Envelope) -> Message<'a> {
         audio,
         extra_content,
     }
-}
-
-/// Reasoning that must come back unchanged: what Anthropic signed or encrypted.
-fn thinking_block(part: &Reasoning) -> Option<ThinkingBlock<'_>> {
-    let signature = part.signature.as_ref().filter(|signature| signature.origin == ProtocolId::Anthropic)?;
-    Some(if part.redacted {
-        ThinkingBlock::RedactedThinking { data: &signature.value }
-    } else {
-        ThinkingBlock::Thinking { thinking: &part.text, signature: &signature.value }
-    })
 }
 
 fn arguments(call: &ToolCall) -> &str {

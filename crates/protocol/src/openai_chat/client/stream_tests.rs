@@ -232,7 +232,7 @@ fn content_is_null_beside_calls_and_empty_where_nothing_was_said() {
 fn whole_reasoning_is_shown_and_what_is_signed_can_come_back() {
     let signed = |text: &str, origin, redacted| {
         let signature = Some(Signature { origin, value: "s".into() });
-        Part::Reasoning(Reasoning { text: text.into(), signature, redacted })
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
     };
     let parts = vec![
         signed("a", ProtocolId::Anthropic, false),
@@ -242,8 +242,26 @@ fn whole_reasoning_is_shown_and_what_is_signed_can_come_back() {
     let body = whole(parts, FinishReason::Stop, &envelope());
     assert_eq!(
         message(&body),
-        r#"{"role":"assistant","content":"","refusal":null,"reasoning_content":"ab","thinking_blocks":[{"type":"thinking","thinking":"a","signature":"s"},{"type":"redacted_thinking","data":"s"}]}"#
+        r#"{"role":"assistant","content":"","refusal":null,"reasoning_content":"ab","thinking_blocks":[{"type":"thinking","thinking":"a","signature":"s"},{"type":"redacted_thinking","data":"s"},{"type":"thinking","thinking":"b","signature":"LLMOcm9wZW5haV9yZXNwb25zZXMKCnM="}]}"#
     );
+}
+
+#[test]
+fn encrypted_reasoning_comes_back_through_a_chat_client_whole_and_streamed() {
+    let signature = Signature { origin: ProtocolId::OpenAiResponses, value: "gAAAA".into() };
+    let reasoning = Reasoning { signature: Some(signature.clone()), ..Reasoning::default() };
+    let body = whole(vec![Part::Reasoning(reasoning.clone()), Part::text("a")], FinishReason::Stop, &envelope());
+    let answered = message(&body);
+    let thought = [Event::Open(Block::Reasoning), Event::Delta(Delta::Signature(signature)), Event::Close];
+    let streamed = stream(envelope(), thought.into_iter().chain(text("a"))).concat();
+    let blocks = answered.split_once(r#""thinking_blocks":"#).unwrap().1.trim_end_matches('}');
+    assert!(streamed.contains(blocks), "{blocks} in {streamed}");
+
+    let history = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"q"}},{answered},{{"role":"user","content":"r"}}]}}"#
+    );
+    let request = super::decode_request(history.as_bytes()).unwrap();
+    assert_eq!(request.messages[1].parts, [Part::Reasoning(reasoning), Part::text("a")]);
 }
 
 #[test]

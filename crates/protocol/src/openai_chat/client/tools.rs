@@ -33,7 +33,7 @@ fn tool(mut value: Json, path: &str) -> Result<Tool, Malformed> {
     // Mistral's clients leave the type out.
     match kind.or_else(|| value.get("function").map(|_| "function")) {
         Some("function") => {
-            let outer = cache(&mut value);
+            let outer = cache(&mut value, path);
             let inner = take(&mut value, "function").unwrap_or(Json::Null);
             let mut function = function(inner, &below(path, "function"))?;
             function.cache = function.cache.or(outer);
@@ -42,7 +42,7 @@ fn tool(mut value: Json, path: &str) -> Result<Tool, Malformed> {
         Some("custom") => custom(take(&mut value, "custom").unwrap_or(Json::Null), &below(path, "custom")),
         Some(kind) => {
             let web_search = kind.starts_with("web_search");
-            Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value, web_search })
+            Ok(Tool::Hosted { origin: ProtocolId::OpenAiChat, raw: value, web_search, place: path.into() })
         }
         None => Err(must_be(&below(path, "type"), "a string such as `function`")),
     }
@@ -63,7 +63,8 @@ fn function(mut value: Json, path: &str) -> Result<FunctionTool, Malformed> {
         description: take_string(&mut value, "description", path)?,
         parameters,
         strict: take(&mut value, "strict").and_then(|strict| strict.as_bool()),
-        cache: cache(&mut value),
+        cache: cache(&mut value, path),
+        place: path.into(),
     })
 }
 
@@ -73,6 +74,7 @@ fn custom(mut value: Json, path: &str) -> Result<Tool, Malformed> {
         name: need_string(&mut value, "name", path, "the tool's name")?,
         description: take_string(&mut value, "description", path)?,
         format: take(&mut value, "format"),
+        place: path.into(),
     })
 }
 

@@ -2,10 +2,14 @@
 
 use crate::{
     Target,
+    ir::carrier::MARK,
     json::Json,
     models::OutputLimit,
     splice::{Edit, Members},
 };
+
+/// Where a chat client keeps what a model thought.
+const THINKING: &str = "thinking_blocks";
 
 /// The target's model name; the usage of a stream, which must be metered; the name of the output limit, where the model
 /// takes one of the two only; and fields that are refused by name, which go.
@@ -13,6 +17,7 @@ pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
     let mut edits = vec![Edit::set("model", Json::from(target.model).to_string())];
     let refused = target.rules.refused_fields.iter().filter(|field| members.contains(field));
     edits.extend(refused.map(|field| Edit::Remove(field.clone().into())));
+    edits.extend(without_carriers(members));
     // Who refuses to be asked for the usage sends it unasked.
     if members.get("stream") == Some("true") && !target.rules.refuses("stream_options") {
         edits.extend(ask_for_usage(members));
@@ -23,6 +28,33 @@ pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
         OutputLimit::MaxCompletionTokens => edits.extend(rename(members, "max_tokens", "max_completion_tokens")),
     }
     edits
+}
+
+/// Takes away the reasoning of other protocols, which an earlier answer gave the client to keep: here it means nothing, and
+/// strict servers refuse it.
+fn without_carriers(members: &Members<'_>) -> Option<Edit> {
+    let text = members.get("messages").filter(|text| text.contains(MARK))?;
+    let mut messages = Json::parse(text.as_bytes()).ok()?;
+    let Json::Array(list) = &mut messages else { return None };
+    let mut changed = false;
+    for message in list {
+        let Some(mut blocks) = message.remove(THINKING) else { continue };
+        let before = blocks.items().map_or(0, <[Json]>::len);
+        if let Json::Array(blocks) = &mut blocks {
+            blocks.retain(|block| !is_carrier(block));
+        }
+        let after = blocks.items().map_or(0, <[Json]>::len);
+        changed |= after < before;
+        if after > 0 || before == 0 {
+            message.set(THINKING, blocks);
+        }
+    }
+    changed.then(|| Edit::set("messages", messages.to_string()))
+}
+
+fn is_carrier(block: &Json) -> bool {
+    let proof = ["signature", "data"].iter().find_map(|key| block.get(key)?.as_str());
+    proof.is_some_and(|proof| proof.starts_with(MARK))
 }
 
 fn ask_for_usage(members: &Members<'_>) -> Option<Edit> {
@@ -59,6 +91,18 @@ mod tests {
     fn only_the_model_of_a_plain_request_changes() {
         let body = r#"{ "model":"a", "x":1.0,"max_tokens":3,"stream":false}"#;
         assert_eq!(adapted(body, OutputLimit::AsAsked), body.replace("\"a\"", "\"up\""));
+    }
+
+    #[test]
+    fn another_protocols_reasoning_stays_here_and_its_own_passes() {
+        let body =
+            |blocks: &str| format!(r#"{{"model":"up","messages":[{{"role":"assistant","content":"a"{blocks}}}]}}"#);
+        let theirs = r#"{"type":"thinking","thinking":"","signature":"LLMOcm9w"}"#;
+        let own = r#"{"type":"thinking","thinking":"t","signature":"sig"}"#;
+        let sent = |blocks: &str| adapted(&body(&format!(r#","thinking_blocks":[{blocks}]"#)), OutputLimit::AsAsked);
+        assert_eq!(sent(theirs), body(""));
+        assert_eq!(sent(&format!("{theirs},{own}")), body(&format!(r#","thinking_blocks":[{own}]"#)));
+        assert_eq!(sent(own), body(&format!(r#","thinking_blocks":[{own}]"#)));
     }
 
     #[test]

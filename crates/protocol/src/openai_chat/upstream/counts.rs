@@ -58,11 +58,13 @@ pub fn usage(raw: Raw<'_>) -> Option<Usage> {
     {
         output += extra;
     }
+    // Azure tells of more now and then; more than there are cannot have come from a cache, and others' counts must add up.
+    let cache_read = cached.into_iter().find_map(|count| count.0).unwrap_or(0).min(input);
     Some(Usage {
         input,
         output,
-        cache_read: cached.into_iter().find_map(|count| count.0).unwrap_or(0),
-        cache_write: written.unwrap_or(0),
+        cache_read,
+        cache_write: written.unwrap_or(0).min(input - cache_read),
         cache_write_1h: 0,
         reasoning,
     })
@@ -128,6 +130,13 @@ mod tests {
         for key in ["prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"] {
             assert_eq!(read_usage(&format!(r#"{{"prompt_tokens":9,"{key}":4}}"#)).cache_read, 4, "{key}");
         }
+    }
+
+    #[test]
+    fn no_more_tokens_are_cached_than_there_are() {
+        let told =
+            read_usage(r#"{"prompt_tokens":29,"prompt_tokens_details":{"cached_tokens":157,"cache_write_tokens":9}}"#);
+        assert_eq!((told.input, told.cache_read, told.cache_write), (29, 29, 0));
     }
 
     #[test]

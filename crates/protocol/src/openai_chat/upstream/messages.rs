@@ -3,8 +3,8 @@
 use crate::{
     ProtocolId,
     ir::{
-        Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, Signature,
-        ToolCall, ToolResult,
+        Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning, Request, ResponseFormat, Role,
+        Signature, ToolCall, ToolResult,
     },
     json::Json,
     models::{ModelRules, ToolCallIds},
@@ -38,13 +38,13 @@ impl<'a> Writer<'a> {
             self.say("system", Json::from(system));
         }
         content::note_cache(request.system.iter(), self.losses);
-        for (at, message) in request.messages.iter().enumerate() {
+        self.note_mute(request.system.iter());
+        for message in &request.messages {
             content::note_cache(message.parts.iter(), self.losses);
-            let path = format!("messages[{at}]");
             match message.role {
                 Role::System => self.system(message),
-                Role::User => self.user(message, &path),
-                Role::Assistant => self.assistant(message, &path),
+                Role::User => self.user(message),
+                Role::Assistant => self.assistant(message),
             }
         }
         self.out
@@ -54,7 +54,15 @@ impl<'a> Writer<'a> {
         self.out.push(Json::object([("role", Json::from(role)), ("content", content)]));
     }
 
+    /// Notes what cannot stand in a message of a system's, which holds text alone.
+    fn note_mute<'p>(&mut self, parts: impl Iterator<Item = &'p Part>) {
+        for part in parts.filter(|part| !matches!(part, Part::Text(_))) {
+            self.losses.dropped(part.place());
+        }
+    }
+
     fn system(&mut self, message: &Message) {
+        self.note_mute(message.parts.iter());
         let text = content::paragraphs(texts(message.parts.iter()));
         if !text.is_empty() {
             let role = if self.rules.system_in_messages { "system" } else { "user" };
@@ -63,15 +71,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Results of tools first, each a message of its own, then everything else.
-    fn user(&mut self, message: &Message, path: &str) {
+    fn user(&mut self, message: &Message) {
         let mut rest = Vec::new();
-        for (at, part) in message.parts.iter().enumerate() {
+        for part in &message.parts {
             if let Part::ToolResult(result) = part {
-                rest.extend(self.result(result, &format!("{path}.content[{at}]")));
+                rest.extend(self.result(result));
             }
         }
-        for (at, part) in message.parts.iter().enumerate() {
-            rest.extend(self.part(part, &format!("{path}.content[{at}]")));
+        for part in &message.parts {
+            rest.extend(self.part(part));
         }
         let answers = message.parts.iter().any(|part| matches!(part, Part::ToolResult(_)));
         match said(rest) {
@@ -83,12 +91,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes one result, and gives back what must follow in a message of the user's.
-    fn result(&mut self, result: &ToolResult, path: &str) -> Vec<Json> {
+    fn result(&mut self, result: &ToolResult) -> Vec<Json> {
         let mut text = content::result_text(result);
         let mut media = Vec::new();
-        for (at, part) in result.content.iter().enumerate() {
+        for part in &result.content {
             if matches!(part, Part::Media(_) | Part::Opaque { .. }) {
-                media.extend(self.part(part, &format!("{path}.content[{at}]")));
+                media.extend(self.part(part));
             }
         }
         let id = self.id(&result.id);
@@ -111,20 +119,21 @@ impl<'a> Writer<'a> {
         hoisted
     }
 
-    fn part(&mut self, part: &Part, path: &str) -> Option<Json> {
+    fn part(&mut self, part: &Part) -> Option<Json> {
         match part {
             Part::Text(text) => (!text.text.is_empty()).then(|| text_part(&text.text)),
-            Part::Media(media) => self.media(media, path),
+            Part::Media(media) => self.media(media),
             Part::Refusal(text) => Some(text_part(text)),
-            Part::Opaque { .. } => {
-                self.losses.dropped(path);
+            Part::Opaque { place, .. } => {
+                self.losses.dropped(place);
                 None
             }
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => None,
         }
     }
 
-    fn media(&mut self, media: &Media, path: &str) -> Option<Json> {
+    fn media(&mut self, media: &Media) -> Option<Json> {
+        let place = &media.place;
         let mime = content::mime(media);
         match (media.kind, &media.source) {
             (MediaKind::Image, MediaSource::Base64(data)) => {
@@ -137,45 +146,45 @@ impl<'a> Writer<'a> {
                 Some(linked("video_url", content::data_url(mime, data), None))
             }
             (MediaKind::Video, MediaSource::Url(url)) => Some(linked("video_url", url.clone(), None)),
-            (MediaKind::Audio, MediaSource::Base64(data)) => self.audio(mime, data, path),
+            (MediaKind::Audio, MediaSource::Base64(data)) => self.audio(mime, data, place),
             (MediaKind::Document, MediaSource::Base64(data)) => Some(document(media, mime, data)),
             (MediaKind::Document, MediaSource::File { origin, id }) if openai::is_own(*origin) => {
                 let inner = Json::object([("file_id", Json::from(id.as_str()))]);
                 Some(Json::object([("type", Json::from("file")), ("file", inner)]))
             }
-            (_, MediaSource::File { .. }) => self.refuse(path, "the file was uploaded to another provider"),
+            (_, MediaSource::File { .. }) => self.refuse(place, "the file was uploaded to another provider"),
             (_, MediaSource::Url(_)) => {
-                self.refuse(path, "this protocol takes such a file only with its contents, not by its address")
+                self.refuse(place, "this protocol takes such a file only with its contents, not by its address")
             }
         }
     }
 
-    fn refuse(&mut self, path: &str, why: &str) -> Option<Json> {
-        self.losses.refused(path, why);
+    fn refuse(&mut self, place: &Place, why: &str) -> Option<Json> {
+        self.losses.refused(place, why);
         None
     }
 
-    fn audio(&mut self, mime: &str, data: &str, path: &str) -> Option<Json> {
+    fn audio(&mut self, mime: &str, data: &str, place: &Place) -> Option<Json> {
         let format = match mime {
             "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
             "audio/mpeg" | "audio/mp3" => "mp3",
-            _ => return self.refuse(path, "this protocol takes sound as wav and mp3 only"),
+            _ => return self.refuse(place, "this protocol takes sound as wav and mp3 only"),
         };
         let inner = Json::object([("data", Json::from(data)), ("format", Json::from(format))]);
         Some(Json::object([("type", Json::from("input_audio")), ("input_audio", inner)]))
     }
 
-    fn assistant(&mut self, message: &Message, path: &str) {
+    fn assistant(&mut self, message: &Message) {
         let text: String = texts(message.parts.iter()).collect();
         let mut refusal = String::new();
         let mut reasoning = String::new();
         let mut calls = Vec::new();
-        for (at, part) in message.parts.iter().enumerate() {
+        for part in &message.parts {
             match part {
                 Part::Refusal(text) => refusal.push_str(text),
                 Part::Reasoning(Reasoning { text, .. }) => reasoning.push_str(text),
                 Part::ToolCall(call) => calls.push(self.call(call)),
-                Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(format!("{path}.content[{at}]")),
+                Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(part.place()),
                 Part::Text(_) | Part::ToolResult(_) => {}
             }
         }

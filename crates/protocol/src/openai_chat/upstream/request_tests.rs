@@ -4,7 +4,7 @@ use super::encode_request;
 use crate::{
     ProtocolId, Target,
     ir::{
-        Cache, Effort, FunctionTool, Hint, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning,
+        Cache, Effort, FunctionTool, Hint, Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning,
         ReasoningRequest, Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice,
         ToolResult, Unmapped,
     },
@@ -29,15 +29,23 @@ fn messages(messages: Vec<Message>, model: &str) -> (String, String) {
 }
 
 fn user(parts: Vec<Part>) -> Message {
-    Message { role: Role::User, parts }
+    Message::new(Role::User, parts)
 }
 
 fn assistant(parts: Vec<Part>) -> Message {
-    Message { role: Role::Assistant, parts }
+    Message::new(Role::Assistant, parts)
 }
 
 fn media(kind: MediaKind, source: MediaSource, mime: &str) -> Part {
-    Part::Media(Media { kind, source, mime: Some(mime.into()), name: None, detail: None, cache: None })
+    Part::Media(Media {
+        kind,
+        source,
+        mime: Some(mime.into()),
+        name: None,
+        detail: None,
+        cache: None,
+        place: "messages[0].content[2]".into(),
+    })
 }
 
 fn image() -> Part {
@@ -57,9 +65,13 @@ fn system_text_is_one_message_and_later_system_text_keeps_its_place() {
     let request = Request {
         system: vec![
             Part::text("a"),
-            Part::Text(Text { text: "b".into(), cache: Some(Cache::default()), signature: None }),
+            Part::Text(Text {
+                text: "b".into(),
+                cache: Some(Cache { place: "system[1].cache_control".into(), ..Cache::default() }),
+                ..Text::default()
+            }),
         ],
-        messages: vec![user(vec![Part::text("c")]), Message { role: Role::System, parts: vec![Part::text("d")] }],
+        messages: vec![user(vec![Part::text("c")]), Message::new(Role::System, vec![Part::text("d")])],
         ..Request::default()
     };
     let (messages, losses) = field(&request, "x", "messages");
@@ -67,7 +79,7 @@ fn system_text_is_one_message_and_later_system_text_keeps_its_place() {
         messages,
         r#"[{"role":"system","content":"a\n\nb"},{"role":"user","content":"c"},{"role":"system","content":"d"}]"#
     );
-    assert_eq!(losses, "cache_control");
+    assert_eq!(losses, "system[1].cache_control");
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn calls_stand_beside_null_content_and_always_have_arguments() {
 fn reasoning_goes_back_with_claudes_signatures_where_the_server_keeps_them() {
     let reasoning = |text: &str, origin, redacted| {
         let signature = Some(Signature { origin, value: "sig".into() });
-        Part::Reasoning(Reasoning { text: text.into(), signature, redacted })
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
     };
     let parts = vec![
         reasoning("a", ProtocolId::Anthropic, false),
@@ -165,7 +177,7 @@ fn media_is_written_as_the_protocol_has_it_or_refused() {
         media(MediaKind::Image, MediaSource::File { origin: ProtocolId::Anthropic, id: "f".into() }, "image/png"),
     ] {
         let (_, losses) = encode(&Request { messages: vec![user(vec![refused])], ..Request::default() }, "x");
-        assert_eq!(losses.refusals().map(|(path, _)| path).collect::<Vec<_>>(), ["messages[0].content[0]"]);
+        assert_eq!(losses.refusals().map(|(path, _)| path).collect::<Vec<_>>(), ["messages[0].content[2]"]);
     }
 }
 
@@ -242,7 +254,16 @@ fn function(name: &str) -> Tool {
 #[test]
 fn tools_and_choices_are_written() {
     let request = Request {
-        tools: vec![function("f"), Tool::Custom { name: "g".into(), namespace: None, description: None, format: None }],
+        tools: vec![
+            function("f"),
+            Tool::Custom {
+                name: "g".into(),
+                namespace: None,
+                description: None,
+                format: None,
+                place: Place::default(),
+            },
+        ],
         tool_choice: Some(ToolChoice::Named("g".into())),
         parallel_tool_calls: Some(false),
         ..Request::default()
@@ -275,7 +296,7 @@ fn allowed_tools_are_the_only_ones_offered_and_a_forced_choice_is_softened_where
 fn no_choice_is_sent_without_tools_and_foreign_tools_are_refused() {
     let raw = Json::Null;
     let request = Request {
-        tools: vec![Tool::Hosted { origin: ProtocolId::Anthropic, raw, web_search: false }],
+        tools: vec![Tool::Hosted { origin: ProtocolId::Anthropic, raw, web_search: false, place: Place::default() }],
         tool_choice: Some(ToolChoice::Auto),
         parallel_tool_calls: Some(true),
         ..Request::default()
@@ -285,7 +306,12 @@ fn no_choice_is_sent_without_tools_and_foreign_tools_are_refused() {
         body.get("tools").is_none() && body.get("tool_choice").is_none() && body.get("parallel_tool_calls").is_none()
     );
     assert_eq!(losses.refusals().count(), 1);
-    let search = Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw: Json::Null, web_search: true };
+    let search = Tool::Hosted {
+        origin: ProtocolId::OpenAiResponses,
+        raw: Json::Null,
+        web_search: true,
+        place: Place::default(),
+    };
     let losses = encode(&Request { tools: vec![search], ..Request::default() }, "x").1;
     assert_eq!(
         (losses.refusals().count(), losses.paths().as_str()),
@@ -354,6 +380,7 @@ fn what_both_of_openais_protocols_know_is_handed_on_to_models_that_take_it() {
         namespace: None,
         description: None,
         format: Json::parse(br#"{"type":"grammar","syntax":"lark","definition":"d"}"#).ok(),
+        place: Place::default(),
     };
     let request = Request { rest, tools: vec![custom], ..Request::default() };
     let (body, losses) = encode(&request, "gpt-5");

@@ -15,7 +15,7 @@ pub fn read(content: Option<Json>, path: &str) -> Result<Vec<Part>, Malformed> {
     match content {
         None => Ok(Vec::new()),
         Some(Json::String(text)) if text.is_empty() => Ok(Vec::new()),
-        Some(Json::String(text)) => Ok(vec![Part::text(text)]),
+        Some(Json::String(text)) => Ok(vec![Part::Text(Text { text, place: path.into(), ..Text::default() })]),
         Some(Json::Array(items)) => {
             items.into_iter().enumerate().map(|(at, item)| part(item, &format!("{path}[{at}]"))).collect()
         }
@@ -28,14 +28,14 @@ pub fn part(mut value: Json, path: &str) -> Result<Part, Malformed> {
     if value.members().is_none() {
         return Err(must_be(path, "an object with a `type`"));
     }
-    let hint = cache(&mut value);
+    let hint = cache(&mut value, path);
     let kind = need_string(&mut value, "type", path, "a string such as `input_text`")?;
     let media = match kind.as_str() {
         // Where an earlier answer's text came from says nothing new to the model that wrote it.
         "input_text" | "output_text" | "text" | "summary_text" => {
             let text =
                 take_string(&mut value, "text", path)?.ok_or_else(|| must_be(&below(path, "text"), "a string"))?;
-            return Ok(Part::Text(Text { text, cache: hint, signature: None }));
+            return Ok(Part::Text(Text { text, cache: hint, signature: None, place: path.into() }));
         }
         "refusal" => {
             let text = take_string(&mut value, "refusal", path)?;
@@ -46,7 +46,7 @@ pub fn part(mut value: Json, path: &str) -> Result<Part, Malformed> {
         "input_audio" => audio(value, &below(path, "input_audio"))?,
         _ => return Err(unreadable(path, &kind)),
     };
-    Ok(Part::Media(Media { cache: hint, ..media }))
+    Ok(Part::Media(Media { cache: hint, place: path.into(), ..media }))
 }
 
 /// Why something of a type that only OpenAI understands cannot be read for anybody else.

@@ -27,7 +27,9 @@ use crate::{
 pub fn read(input: Json, request: &mut Request, names: Names) -> Result<(), Malformed> {
     let items = match input {
         Json::String(text) => {
-            request.messages.push(Message { role: Role::User, parts: vec![Part::text(text)] });
+            let place = || "input".into();
+            let parts = vec![Part::Text(Text { text, place: place(), ..Text::default() })];
+            request.messages.push(Message { role: Role::User, parts, place: place() });
             return Ok(());
         }
         Json::Array(items) => items,
@@ -111,19 +113,23 @@ impl Reader<'_> {
         let parts = content::read(take(&mut item, "content"), &below(path, "content"))?;
         match role.as_str() {
             "system" | "developer" if self.request.messages.is_empty() => self.request.system.extend(parts),
-            "system" | "developer" => self.request.messages.push(Message { role: Role::System, parts }),
-            "user" => self.request.messages.push(Message { role: Role::User, parts }),
-            "assistant" => parts.into_iter().for_each(|part| self.said(part)),
+            "system" | "developer" => self.say(Role::System, parts, path),
+            "user" => self.say(Role::User, parts, path),
+            "assistant" => parts.into_iter().for_each(|part| self.said(part, path)),
             _ => return Err(must_be(&below(path, "role"), "one of user, assistant, system, developer")),
         }
         Ok(())
     }
 
+    fn say(&mut self, role: Role, parts: Vec<Part>, path: &str) {
+        self.request.messages.push(Message { role, parts, place: path.into() });
+    }
+
     /// Adds to the model's turn.
-    fn said(&mut self, part: Part) {
+    fn said(&mut self, part: Part, path: &str) {
         match self.request.messages.last_mut().filter(|last| last.role == Role::Assistant) {
             Some(last) => last.parts.push(part),
-            None => self.request.messages.push(Message { role: Role::Assistant, parts: vec![part] }),
+            None => self.say(Role::Assistant, vec![part], path),
         }
     }
 
@@ -139,13 +145,13 @@ impl Reader<'_> {
             Some(Json::String(text)) => text,
             Some(other) => other.to_string(),
         };
-        self.called(ToolCall { id, name, arguments, signature: None, custom });
+        self.called(ToolCall { id, name, arguments, signature: None, custom, place: path.into() }, path);
         Ok(())
     }
 
-    fn called(&mut self, call: ToolCall) {
+    fn called(&mut self, call: ToolCall, path: &str) {
         self.calls.insert(call.id.clone(), call.name.clone());
-        self.said(Part::ToolCall(call));
+        self.said(Part::ToolCall(call), path);
     }
 
     /// A call of a tool of OpenAI's that the client runs: the tool's name, and all that the item says as arguments.
@@ -155,7 +161,8 @@ impl Reader<'_> {
             item.remove(key);
         }
         let name = kind.strip_suffix("_call").unwrap_or(kind).to_owned();
-        self.called(ToolCall { id, name, arguments: item.to_string(), ..ToolCall::default() });
+        let arguments = item.to_string();
+        self.called(ToolCall { id, name, arguments, place: path.into(), ..ToolCall::default() }, path);
         Ok(())
     }
 
@@ -175,10 +182,10 @@ impl Reader<'_> {
         });
         let cache = cache.last();
         content.retain(|part| !matches!(part, Part::Text(text) if text.text.is_empty()));
-        let result = Part::ToolResult(ToolResult { id, name, content, is_error, cache });
+        let result = Part::ToolResult(ToolResult { id, name, content, is_error, cache, place: path.into() });
         match self.request.messages.last_mut().filter(|_| joins) {
             Some(last) => last.parts.push(result),
-            None => self.request.messages.push(Message { role: Role::User, parts: vec![result] }),
+            None => self.say(Role::User, vec![result], path),
         }
         self.after_result = true;
         Ok(())
@@ -196,22 +203,25 @@ impl Reader<'_> {
                 (None, false)
             }
             Some(Ok(Carrier::Text { signature })) => {
-                self.sign_text(signature);
+                self.sign_text(signature, path);
                 (None, false)
             }
         };
         if !text.is_empty() || signature.is_some() {
-            self.said(Part::Reasoning(Reasoning { text, signature, redacted }));
+            self.said(Part::Reasoning(Reasoning { text, signature, redacted, place: path.into() }), path);
         }
         Ok(())
     }
 
     /// Signs the text that was said last; where none was, or it is signed, an empty one.
-    fn sign_text(&mut self, signature: Signature) {
+    fn sign_text(&mut self, signature: Signature, path: &str) {
         let turn = self.request.messages.last_mut().filter(|last| last.role == Role::Assistant);
         match turn.and_then(|turn| turn.parts.last_mut()) {
             Some(Part::Text(text)) if text.signature.is_none() => text.signature = Some(signature),
-            _ => self.said(Part::Text(Text { signature: Some(signature), ..Text::default() })),
+            _ => {
+                let signature = Some(signature);
+                self.said(Part::Text(Text { signature, place: path.into(), ..Text::default() }), path);
+            }
         }
     }
 
@@ -227,14 +237,16 @@ impl Reader<'_> {
         let Some(data) = take_string(item, "result", path)? else { return Ok(()) };
         let told = take_string(item, "output_format", path)?.map(|format| format!("image/{format}"));
         let mime = told.or_else(|| base64::sniff(&data).map(str::to_owned)).unwrap_or_else(|| "image/png".to_owned());
-        self.said(Part::Media(Media {
+        let picture = Media {
             kind: MediaKind::Image,
             source: MediaSource::Base64(data),
             mime: Some(mime),
             name: None,
             detail: None,
             cache: None,
-        }));
+            place: path.into(),
+        };
+        self.said(Part::Media(picture), path);
         Ok(())
     }
 
@@ -248,7 +260,7 @@ impl Reader<'_> {
         }
         let mut parts = vec![Part::text(format!("[{heading}]"))];
         parts.extend(content::read(take(&mut item, "content"), &below(path, "content"))?);
-        self.request.messages.push(Message { role: Role::User, parts });
+        self.say(Role::User, parts, path);
         Ok(())
     }
 

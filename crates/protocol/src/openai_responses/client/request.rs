@@ -3,10 +3,21 @@
 use super::{input, tools, validate};
 use crate::{
     fields::{self, below, boolean, count, must_be, number, object, string, take, take_string},
-    ir::{Effort, Hint, Malformed, Part, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped},
+    ir::{Effort, Hint, Malformed, Names, Part, ReasoningRequest, Request, ResponseFormat, Sampling, Unmapped, Ways},
     json::Json,
     splice::Members,
 };
+
+/// What this protocol calls the fields that it has in common with OpenAI's older one.
+const WAYS: &Ways = &[
+    ("messages", &["input"]),
+    ("max_tokens", &["max_output_tokens"]),
+    ("user", &["safety_identifier", "user"]),
+    ("reasoning_effort", &["reasoning.effort"]),
+    ("response_format", &["text.format"]),
+    ("response_format.json_schema.description", &["text.format.description"]),
+    ("logprobs", &["top_logprobs", "include"]),
+];
 
 pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
     let members = Members::read(body)?;
@@ -24,6 +35,7 @@ pub fn decode_request(body: &[u8]) -> Result<Request, Malformed> {
         include_usage: true,
         user: string(&members, "safety_identifier")?.or(string(&members, "user")?),
         echo: echo(&members),
+        names: Names::of(WAYS, &members),
         ..Request::default()
     };
     request.system.extend(instructions(&members)?);

@@ -39,7 +39,7 @@ fn json_of(value: Value) -> Json {
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
+    Message::new(role, parts)
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
@@ -276,7 +276,9 @@ fn proof_of_reasoning_goes_back_to_whom_it_came_from() {
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": null},
     ]));
     let own = Signature { origin: ProtocolId::OpenAiResponses, value: "gAAA".into() };
-    let thought = |text: &str, signature| Part::Reasoning(Reasoning { text: text.into(), signature, redacted: false });
+    let thought = |text: &str, signature| {
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted: false, ..Reasoning::default() })
+    };
     let parts = vec![thought("a\n\nb", Some(anthropic)), thought("", Some(own)), thought("long", None)];
     assert_eq!(request.messages, [message(Role::Assistant, parts)]);
 }

@@ -84,7 +84,12 @@ fn offer(mut value: Json, path: &str, request: &mut Request, names: &mut Names) 
         }
         kind => {
             let web_search = kind.starts_with("web_search");
-            request.tools.push(Tool::Hosted { origin: ProtocolId::OpenAiResponses, raw: value, web_search });
+            request.tools.push(Tool::Hosted {
+                origin: ProtocolId::OpenAiResponses,
+                raw: value,
+                web_search,
+                place: path.into(),
+            });
         }
     }
     Ok(())
@@ -107,7 +112,7 @@ fn callable(
     unmapped(&value, path, UNMAPPED, request);
     if kind == "custom" {
         let format = take(&mut value, "format").map(grammar);
-        return Ok(Tool::Custom { name, namespace, description, format });
+        return Ok(Tool::Custom { name, namespace, description, format, place: path.into() });
     }
     let parameters = match take(&mut value, "parameters") {
         None => None,
@@ -119,7 +124,8 @@ fn callable(
         // Here `strict` is the default, and OpenAI makes a schema fit for it by itself; others refuse one that is not.
         None => parameters.as_ref().is_some_and(is_strict).then_some(true),
     };
-    Ok(Tool::Function(FunctionTool { name, namespace, description, parameters, strict, cache: cache(&mut value) }))
+    let cache = cache(&mut value, path);
+    Ok(Tool::Function(FunctionTool { name, namespace, description, parameters, strict, cache, place: path.into() }))
 }
 
 /// The form of free text, as OpenAI's chat protocol writes it: what a grammar says stands in a member of its own.

@@ -25,6 +25,7 @@ pub struct Conversation {
 
 pub fn write(request: &Request, format: Option<&Format<'_>>, losses: &mut Losses) -> Conversation {
     content::note_cache(request.system.iter(), losses);
+    note_mute(&request.system, losses);
     let calls = request.messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::ToolCall(call) if call.custom => Some(call.id.as_str()),
         _ => None,
@@ -33,8 +34,8 @@ pub fn write(request: &Request, format: Option<&Format<'_>>, losses: &mut Losses
     if let Some(Format::Object { instruction }) = format {
         writer.instruct(instruction, request);
     }
-    for (at, message) in request.messages.iter().enumerate() {
-        writer.message(message, &format!("messages[{at}]"));
+    for message in &request.messages {
+        writer.message(message);
     }
     let instructions = content::paragraphs(texts(request.system.iter()));
     let mut items = writer.items;
@@ -64,17 +65,18 @@ impl Writer<'_> {
         }
     }
 
-    fn message(&mut self, message: &Message, path: &str) {
+    fn message(&mut self, message: &Message) {
         content::note_cache(message.parts.iter(), self.losses);
         match message.role {
             Role::System => {
+                note_mute(&message.parts, self.losses);
                 let text = content::paragraphs(texts(message.parts.iter()));
                 if !text.is_empty() {
                     self.push(say("system", Json::from(text)));
                 }
             }
-            Role::User => self.user(message, path),
-            Role::Assistant => self.assistant(message, path),
+            Role::User => self.user(message),
+            Role::Assistant => self.assistant(message),
         }
     }
 
@@ -85,26 +87,26 @@ impl Writer<'_> {
     }
 
     /// Results of tools first, then everything else as one message.
-    fn user(&mut self, message: &Message, path: &str) {
-        for (at, part) in message.parts.iter().enumerate() {
+    fn user(&mut self, message: &Message) {
+        for part in &message.parts {
             match part {
-                Part::ToolResult(result) => self.result(result, &format!("{path}.content[{at}]")),
-                Part::Opaque { origin: ProtocolId::OpenAiResponses, raw } => self.push(raw.clone()),
+                Part::ToolResult(result) => self.result(result),
+                Part::Opaque { origin: ProtocolId::OpenAiResponses, raw, .. } => self.push(raw.clone()),
                 _ => {}
             }
         }
-        let rest = self.content(&message.parts, path);
+        let rest = self.content(&message.parts);
         let answers = message.parts.iter().any(|part| matches!(part, Part::ToolResult(_) | Part::Opaque { .. }));
         if !rest.is_empty() || !answers {
             self.push(say("user", lone_text(rest)));
         }
     }
 
-    fn result(&mut self, result: &ToolResult, path: &str) {
+    fn result(&mut self, result: &ToolResult) {
         let text = content::result_text(result);
         let output = if result.content.iter().any(|part| matches!(part, Part::Media(_))) {
             let error = result.is_error.then(|| text_part("input_text", "Error:"));
-            Json::Array(error.into_iter().chain(self.content(&result.content, path)).collect())
+            Json::Array(error.into_iter().chain(self.content(&result.content)).collect())
         } else {
             Json::from(text)
         };
@@ -118,20 +120,19 @@ impl Writer<'_> {
     }
 
     /// The parts that a message or a result may hold.
-    fn content(&mut self, parts: &[Part], path: &str) -> Vec<Json> {
+    fn content(&mut self, parts: &[Part]) -> Vec<Json> {
         let mut written = Vec::new();
-        for (at, part) in parts.iter().enumerate() {
-            let path = format!("{path}.content[{at}]");
+        for part in parts {
             match part {
                 Part::Text(text) if text.text.is_empty() => {}
                 Part::Text(text) => written.push(text_part("input_text", &text.text)),
                 Part::Refusal(text) => written.push(text_part("input_text", text)),
                 Part::Media(media) => match file(media) {
                     Ok(part) => written.push(part),
-                    Err(why) => self.losses.refused(path, why),
+                    Err(why) => self.losses.refused(&media.place, why),
                 },
                 Part::Opaque { origin: ProtocolId::OpenAiResponses, .. } => {}
-                Part::Opaque { .. } => self.losses.dropped(path),
+                Part::Opaque { place, .. } => self.losses.dropped(place),
                 Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
             }
         }
@@ -139,9 +140,9 @@ impl Writer<'_> {
     }
 
     /// Items in the order in which they came about; pieces of text side by side are one message.
-    fn assistant(&mut self, message: &Message, path: &str) {
+    fn assistant(&mut self, message: &Message) {
         let mut said = Vec::new();
-        for (at, part) in message.parts.iter().enumerate() {
+        for part in &message.parts {
             match part {
                 Part::Text(text) if text.text.is_empty() => {}
                 Part::Text(text) => said.push(text_part("output_text", &text.text)),
@@ -156,11 +157,11 @@ impl Writer<'_> {
                     self.said(&mut said);
                     self.follow(tool_call(call));
                 }
-                Part::Opaque { origin: ProtocolId::OpenAiResponses, raw } => {
+                Part::Opaque { origin: ProtocolId::OpenAiResponses, raw, .. } => {
                     self.said(&mut said);
                     self.follow(raw.clone());
                 }
-                Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(format!("{path}.content[{at}]")),
+                Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(part.place()),
                 Part::ToolResult(_) => {}
             }
         }
@@ -179,6 +180,11 @@ impl Writer<'_> {
         self.items.append(&mut self.thoughts);
         self.items.push(item);
     }
+}
+
+/// Notes what cannot stand among instructions, which are text alone.
+fn note_mute(parts: &[Part], losses: &mut Losses) {
+    parts.iter().filter(|part| !matches!(part, Part::Text(_))).for_each(|part| losses.dropped(part.place()));
 }
 
 fn say(role: &str, content: Json) -> Json {

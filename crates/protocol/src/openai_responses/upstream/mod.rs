@@ -6,6 +6,7 @@
 //! - `response`, `stream`: whole answers and streams, both read through those.
 
 mod adapt;
+mod count;
 mod input;
 mod item;
 mod queue;
@@ -22,7 +23,7 @@ mod stream_tests;
 
 use super::OpenAiResponses;
 use crate::{
-    Outbound, ProtocolId, StreamDecoder, Target,
+    Counting, Outbound, ProtocolId, StreamDecoder, Target,
     ir::{ApiError, Losses, Request, Response},
     openai::error,
     splice::{Edit, Members},
@@ -50,10 +51,14 @@ impl Outbound for OpenAiResponses {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode_error(status, body)
+        error::decode_error(ProtocolId::OpenAiResponses, status, body)
     }
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(stream::Decoder::default())
+    }
+
+    fn counting(&self) -> Option<&dyn Counting> {
+        Some(&count::Count)
     }
 }

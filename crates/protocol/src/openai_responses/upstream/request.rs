@@ -12,6 +12,7 @@ use crate::{
 const LEAST_OUTPUT: u64 = 16;
 
 pub fn encode_request(request: &Request, target: Target<'_>, losses: &mut Losses) -> Vec<u8> {
+    losses.name_as(&request.names);
     let mut body = Body::new(&[], target.rules, losses);
     body.put("model", target.model);
     let format = body.format(request.response_format.as_ref());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     Outbound, ProtocolId, Target,
     ir::{
-        Cache, Effort, FunctionTool, Hint, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning,
+        Cache, Effort, FunctionTool, Hint, Losses, Media, MediaKind, MediaSource, Message, Part, Place, Reasoning,
         ReasoningRequest, Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice,
         ToolResult, Unmapped,
     },
@@ -32,16 +32,16 @@ fn input(messages: Vec<Message>) -> (String, String) {
 }
 
 fn user(parts: Vec<Part>) -> Message {
-    Message { role: Role::User, parts }
+    Message::new(Role::User, parts)
 }
 
 fn assistant(parts: Vec<Part>) -> Message {
-    Message { role: Role::Assistant, parts }
+    Message::new(Role::Assistant, parts)
 }
 
 fn thought(origin: ProtocolId) -> Part {
     let signature = Some(Signature { origin, value: "s".into() });
-    Part::Reasoning(Reasoning { text: "t".into(), signature, redacted: false })
+    Part::Reasoning(Reasoning { text: "t".into(), signature, redacted: false, ..Reasoning::default() })
 }
 
 fn call(id: &str, custom: bool) -> Part {
@@ -53,7 +53,15 @@ fn result(id: &str, content: Vec<Part>, is_error: bool) -> Part {
 }
 
 fn media(kind: MediaKind, source: MediaSource, mime: &str) -> Part {
-    Part::Media(Media { kind, source, mime: Some(mime.into()), name: None, detail: None, cache: None })
+    Part::Media(Media {
+        kind,
+        source,
+        mime: Some(mime.into()),
+        name: None,
+        detail: None,
+        cache: None,
+        place: "messages[0].content[2]".into(),
+    })
 }
 
 #[test]
@@ -61,7 +69,11 @@ fn a_plain_question_is_asked_and_nothing_is_left_with_the_provider() {
     let request = Request {
         system: vec![
             Part::text("a"),
-            Part::Text(Text { text: "b".into(), cache: Some(Cache::default()), signature: None }),
+            Part::Text(Text {
+                text: "b".into(),
+                cache: Some(Cache { place: "system[1].cache_control".into(), ..Cache::default() }),
+                ..Text::default()
+            }),
         ],
         messages: vec![user(vec![Part::text("hi")])],
         stream: true,
@@ -73,7 +85,7 @@ fn a_plain_question_is_asked_and_nothing_is_left_with_the_provider() {
         body.to_string(),
         r#"{"model":"gpt-4o","instructions":"a\n\nb","input":[{"type":"message","role":"user","content":"hi"}],"user":"u","stream":true,"store":false}"#
     );
-    assert_eq!(losses.paths(), "cache_control");
+    assert_eq!(losses.paths(), "system[1].cache_control");
 }
 
 #[test]
@@ -81,7 +93,7 @@ fn instructions_alone_are_input_and_later_ones_keep_their_place() {
     let alone = Request { system: vec![Part::text("a")], ..Request::default() };
     assert_eq!(field(&alone, "x", "input").0, r#"[{"type":"message","role":"system","content":"a"}]"#);
     assert_eq!(field(&alone, "x", "instructions").0, "");
-    let later = vec![user(vec![Part::text("a")]), Message { role: Role::System, parts: vec![Part::text("b")] }];
+    let later = vec![user(vec![Part::text("a")]), Message::new(Role::System, vec![Part::text("b")])];
     assert!(input(later).0.ends_with(r#",{"type":"message","role":"system","content":"b"}]"#));
 }
 
@@ -189,12 +201,12 @@ fn files_are_written_as_the_protocol_has_them_or_refused() {
         media(MediaKind::Document, file(ProtocolId::Anthropic), "application/pdf"),
     ] {
         let (_, losses) = encode(&Request { messages: vec![user(vec![refused])], ..Request::default() }, "x");
-        assert_eq!(losses.refusals().map(|(path, _)| path).collect::<Vec<_>>(), ["messages[0].content[0]"]);
+        assert_eq!(losses.refusals().map(|(path, _)| path).collect::<Vec<_>>(), ["messages[0].content[2]"]);
     }
 }
 
 fn hosted(origin: ProtocolId, web_search: bool) -> Tool {
-    Tool::Hosted { origin, raw: Json::parse(br#"{"type":"theirs"}"#).unwrap(), web_search }
+    Tool::Hosted { origin, raw: Json::parse(br#"{"type":"theirs"}"#).unwrap(), web_search, place: Place::default() }
 }
 
 fn function(name: &str, strict: Option<bool>) -> Tool {
@@ -204,8 +216,13 @@ fn function(name: &str, strict: Option<bool>) -> Tool {
 #[test]
 fn tools_are_flat_and_say_whether_they_are_strict() {
     let nested = Json::parse(br#"{"type":"grammar","grammar":{"syntax":"lark","definition":"d"}}"#).unwrap();
-    let custom =
-        Tool::Custom { name: "p".into(), namespace: None, description: Some("d".into()), format: Some(nested) };
+    let custom = Tool::Custom {
+        name: "p".into(),
+        namespace: None,
+        description: Some("d".into()),
+        format: Some(nested),
+        place: Place::default(),
+    };
     let request = Request {
         tools: vec![
             function("f", None),
@@ -235,7 +252,8 @@ fn tools_are_flat_and_say_whether_they_are_strict() {
 #[test]
 fn a_choice_of_tools_is_flat_and_stands_beside_tools_only() {
     let asked = |choice, tools| Request { tool_choice: Some(choice), tools, ..Request::default() };
-    let custom = || Tool::Custom { name: "p".into(), namespace: None, description: None, format: None };
+    let custom =
+        || Tool::Custom { name: "p".into(), namespace: None, description: None, format: None, place: Place::default() };
     let written = |choice| field(&asked(choice, vec![function("f", None), custom()]), "x", "tool_choice").0;
     assert_eq!(written(ToolChoice::Auto), r#""auto""#);
     assert_eq!(written(ToolChoice::None), r#""none""#);

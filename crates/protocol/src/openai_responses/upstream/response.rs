@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ProtocolId,
-    ir::{ApiError, Finish, FinishReason, Output, Part, Response, Usage},
+    ir::{ApiError, Finish, FinishReason, Output, Part, Place, Response, Usage},
     json::Json,
     openai::{
         error::{self, failed},
@@ -61,7 +61,11 @@ pub fn decode_response(body: &[u8]) -> Result<Response, ApiError> {
         if item.kind() == Kind::Other
             && let Ok(raw) = Json::parse(raw.get().as_bytes())
         {
-            response.outputs[0].parts.push(Part::Opaque { origin: ProtocolId::OpenAiResponses, raw });
+            response.outputs[0].parts.push(Part::Opaque {
+                origin: ProtocolId::OpenAiResponses,
+                raw,
+                place: Place::default(),
+            });
         }
     }
     response.outputs[0].finish = Some(answer.finish(queue.has_calls));

@@ -60,7 +60,7 @@ fn round() -> impl Strategy<Value = Round> {
 
 /// A conversation whose calls are all answered, and which ends with the user.
 fn messages(rounds: &[Round], tool: &str, last: &str) -> Vec<Message> {
-    let said = |role, parts| Message { role, parts };
+    let said = |role, parts| Message::new(role, parts);
     let mut messages = Vec::new();
     for (round, (asked, answered, calls)) in rounds.iter().enumerate() {
         messages.push(said(Role::User, vec![Part::text(asked)]));

@@ -7,14 +7,13 @@
 use aws_smithy_eventstream::frame::read_message_from;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
-use llm_protocol::{
-    ir::ApiError,
-    sse::{Frame, write_data, write_event},
-};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::malformed;
+use crate::{
+    ir::ApiError,
+    sse::{Frame, write_data, write_event},
+};
 
 /// The least that a message takes: lengths, their checksum, and its own.
 const SHORTEST: usize = 16;
@@ -68,7 +67,7 @@ impl Messages {
         let Some(length) = self.buffer.first_chunk() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         if length > self.limit {
-            return Err(malformed(&format!("an event is longer than {} bytes", self.limit)));
+            return Err(ApiError::malformed(format!("an event is longer than {} bytes", self.limit)));
         }
         if length < SHORTEST {
             return Err(damaged());
@@ -99,7 +98,7 @@ impl Messages {
 
 /// A checksum or a length does not fit.
 fn damaged() -> ApiError {
-    malformed("the provider's event stream is damaged")
+    ApiError::malformed("the provider's event stream is damaged")
 }
 
 #[derive(Deserialize)]
@@ -115,7 +114,7 @@ struct Tag {
 }
 
 fn unwrap(payload: &[u8]) -> Result<Frame, ApiError> {
-    let unreadable = || malformed("an event of the provider's stream could not be read");
+    let unreadable = || ApiError::malformed("an event of the provider's stream could not be read");
     let wrapped: Wrapped<'_> = serde_json::from_slice(payload).map_err(|_| unreadable())?;
     let mut data = BASE64_STANDARD.decode(wrapped.bytes).map_err(|_| unreadable())?;
     // A line end between tokens would end the event; inside strings JSON has none.
