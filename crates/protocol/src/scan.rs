@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
                     let object = bracket == b'{';
                     if !self.eat(closing(object)) {
                         (depth, objects) = (depth + 1, objects << 1 | u128::from(object));
-                        self.to_value(object)?;
+                        self.before_value(object)?;
                         continue;
                     }
                 }
@@ -129,7 +129,7 @@ impl<'a> Scan<'a> {
                 let object = objects & 1 == 1;
                 if self.eat(b',') {
                     self.space();
-                    self.to_value(object)?;
+                    self.before_value(object)?;
                     break;
                 }
                 if !self.eat(closing(object)) {
@@ -141,7 +141,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes what stands before a value: in an object its key.
-    fn to_value(&mut self, object: bool) -> Result<(), Fault> {
+    fn before_value(&mut self, object: bool) -> Result<(), Fault> {
         if object {
             self.string()?;
             self.colon()?;

@@ -252,23 +252,32 @@ impl Models {
 }
 
 /// Whether `name` fits `pattern`, in which each `*` stands for any characters, none included. Letters match in any case.
+///
+/// A name is held against hundreds of patterns for every request, so this ends at the first letter that tells.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let (mut pieces, mut rest) = (pattern.split('*').map(str::as_bytes), name.as_bytes());
-    let Some(first) = pieces.next().filter(|first| starts_with(rest, first)) else { return false };
-    rest = &rest[first.len()..];
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces {
-        match (0..rest.len()).find(|at| starts_with(&rest[*at..], piece)) {
-            Some(at) => rest = &rest[at + piece.len()..],
-            None if piece.is_empty() => {}
-            None => return false,
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut read) = (0, 0);
+    // Behind the last star, and how much of the name that star and all before it stand for so far.
+    let mut star = None;
+    while read < name.len() {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                at += 1;
+                star = Some((at, read));
+            }
+            (Some(letter), _) if letter.eq_ignore_ascii_case(&name[read]) => {
+                at += 1;
+                read += 1;
+            }
+            (_, Some((behind, taken))) => {
+                at = behind;
+                read = taken + 1;
+                star = Some((behind, read));
+            }
+            (_, None) => return false,
         }
     }
-    rest.len() >= last.len() && starts_with(&rest[rest.len() - last.len()..], last)
-}
-
-fn starts_with(text: &[u8], start: &[u8]) -> bool {
-    text.len() >= start.len() && text[..start.len()].eq_ignore_ascii_case(start)
+    pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
 #[cfg(test)]
@@ -332,6 +341,8 @@ mod tests {
             matches("gpt-4o*", "gpt-4o-mini")
                 && matches("*claude-*-5*", "anthropic/claude-opus-5")
                 && matches("a", "A")
+                && matches("a*b*c", "aXbbYbc")
+                && matches("*", "")
         );
         assert!(!matches("gpt-4o", "gpt-4o-mini") && !matches("a*b", "ba") && !matches("a*a", "a"));
     }
