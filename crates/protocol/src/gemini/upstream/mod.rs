@@ -12,10 +12,12 @@ mod names;
 mod partial;
 mod reader;
 mod request;
-mod response;
-mod stream;
 #[cfg(test)]
-mod tests;
+mod request_tests;
+mod response;
+#[cfg(test)]
+mod response_tests;
+mod stream;
 mod tools;
 
 pub use adapt::adapt as adapt_request;
