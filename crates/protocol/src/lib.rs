@@ -14,6 +14,7 @@ pub mod anthropic;
 pub mod aws_events;
 mod base64;
 pub mod bedrock_converse;
+mod counted;
 pub mod estimate;
 mod fields;
 mod fnv;
@@ -219,6 +220,17 @@ pub trait Outbound: Send + Sync {
     /// A reader of one stream; its state is that stream's alone.
     fn decoder(&self) -> Box<dyn StreamDecoder>;
 
+    /// The edits that make an encoded request for a whole answer ask for a stream, where the whole answer could take longer
+    /// than upstreams let one take. `None` where it may come whole.
+    fn rather_streamed(&self, _request: &splice::Members<'_>, _model: &str) -> Option<Vec<splice::Edit>> {
+        None
+    }
+
+    /// What puts such a stream together for a client of this same protocol; its state is that stream's alone.
+    fn assembler(&self) -> Option<Box<dyn Assembler>> {
+        None
+    }
+
     /// How the upstream counts a request's tokens without answering it, if it does.
     fn counting(&self) -> Option<&dyn Counting> {
         None
@@ -254,6 +266,15 @@ pub trait StreamDecoder: Send {
 
     /// The upstream closed: close what is open if the stream had ended by its protocol's own sign, or fail with what is missing.
     fn end(&mut self, out: &mut Vec<Event>) -> Result<(), ApiError>;
+}
+
+/// Puts a stream together to the body that its upstream would have answered with, had it answered whole.
+pub trait Assembler: Send {
+    /// Takes a frame that the stream's decoder has read.
+    fn push(&mut self, frame: &Frame);
+
+    /// The body, once the stream has ended well.
+    fn whole(self: Box<Self>) -> Vec<u8>;
 }
 
 /// Writes one client stream from [`Event`]s.

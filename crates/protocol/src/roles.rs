@@ -1,10 +1,12 @@
 //! The cheap check of a conversation: a list of objects, each with a role that the protocol knows. Nothing else in them
 //! is read.
 
+use std::borrow::Cow;
+
 use crate::{
     fields::must_be,
     ir::Malformed,
-    scan,
+    scan::{self, NoObjects},
     splice::{BorrowedStr, Members},
 };
 
@@ -14,20 +16,23 @@ pub fn check(members: &Members<'_>, roles: &[&str]) -> Result<(), Malformed> {
         return Err(Malformed::new("messages", "`messages` is required: an array of at least one message"));
     };
     let no_list = || must_be("messages", "an array of at least one message");
-    let mut turns = Vec::new();
-    scan::items(text, |turn| turns.push(turn)).map_err(|_| no_list())?;
-    if turns.is_empty() {
-        return Err(no_list());
-    }
-    for (at, turn) in turns.into_iter().enumerate() {
-        let mut role = None;
-        scan::members(turn, |key, value| role = if key == "role" { Some(value) } else { role })
-            .map_err(|_| must_be(&format!("messages[{at}]"), "an object"))?;
-        if !role.is_some_and(|role| is_one_of(role, roles)) {
-            return Err(must_be(&format!("messages[{at}].role"), &format!("one of {}", roles.join(", "))));
+    let mut said = Vec::new();
+    let note = |at: usize, key: Cow<'_, str>, value| {
+        if key == "role" {
+            said.resize(at + 1, None);
+            said[at] = Some(value);
         }
+    };
+    let (count, odd) = match scan::objects(text, note) {
+        Ok(0) | Err(NoObjects::NoArray) => return Err(no_list()),
+        Ok(count) => (count, None),
+        Err(NoObjects::At(at)) => (at, Some(at)),
+    };
+    said.resize(count, None);
+    if let Some(at) = said.iter().position(|role| !role.is_some_and(|role| is_one_of(role, roles))) {
+        return Err(must_be(&format!("messages[{at}].role"), &format!("one of {}", roles.join(", "))));
     }
-    Ok(())
+    odd.map_or(Ok(()), |at| Err(must_be(&format!("messages[{at}]"), "an object")))
 }
 
 fn is_one_of(role: &str, roles: &[&str]) -> bool {

@@ -1,6 +1,6 @@
 //! Reading and editing the top level of a JSON object without touching the rest of its bytes.
 
-use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
+use std::{borrow::Cow, collections::HashSet, fmt, ops::Range, sync::OnceLock};
 
 use serde::{Deserialize, Deserializer, de::Visitor};
 
@@ -18,7 +18,20 @@ const FEW: usize = 32;
 pub struct Members<'a> {
     body: &'a [u8],
     list: Vec<Member<'a>>,
+    /// Which of [`WORDS`] stand in the body, once somebody has asked.
+    words: OnceLock<u32>,
 }
+
+/// Keys that are looked for at any depth, cut at their first underscore: a text has few of those, and so all are found in one
+/// fast pass.
+const WORDS: [(&str, &str); 6] = [
+    ("image", "_url"),
+    ("input", "_image"),
+    ("file", "_id"),
+    ("reasoning", "_content"),
+    ("thinking", "_blocks"),
+    ("extra", "_content"),
+];
 
 #[derive(Debug)]
 struct Member<'a> {
@@ -57,7 +70,7 @@ impl<'a> Members<'a> {
     /// A key that stands twice is refused rather than resolved: two parsers that resolve it differently could be made
     /// to check one model and run another.
     pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body)
+        let text = simdutf8::compat::from_utf8(body)
             .map_err(|error| Malformed::new("", format!("body is not UTF-8 (byte {})", error.valid_up_to())))?;
         let mut list = Vec::with_capacity(16);
         scan::members(text, |key, value| list.push(Member { key, value })).map_err(|fault| {
@@ -71,7 +84,7 @@ impl<'a> Members<'a> {
         })?;
         match repeated(&list) {
             Some(key) => Err(Malformed::new(key.to_owned(), format!("`{key}` stands twice in the body"))),
-            None => Ok(Self { body, list }),
+            None => Ok(Self { body, list, words: OnceLock::new() }),
         }
     }
 
@@ -83,6 +96,13 @@ impl<'a> Members<'a> {
     /// Whether the object has the member, be it `null`.
     pub fn contains(&self, key: &str) -> bool {
         self.list.iter().any(|member| member.key == key)
+    }
+
+    /// Whether one of [`WORDS`] stands anywhere in the body, as a key or in a text. Where it does not, nobody need look closer.
+    pub fn mentions(&self, word: &str) -> bool {
+        let found = *self.words.get_or_init(|| words(self.body));
+        let asked = WORDS.iter().position(|(before, behind)| word.strip_prefix(before) == Some(behind));
+        asked.is_none_or(|at| found & (1 << at) != 0)
     }
 
     /// A member's value, if it is a string.
@@ -172,6 +192,15 @@ impl<'a> Members<'a> {
         let start = value.as_ptr().addr() - self.body.as_ptr().addr();
         start..start + value.len()
     }
+}
+
+/// Which of [`WORDS`] stand in `text`, as bits.
+fn words(text: &[u8]) -> u32 {
+    memchr::memchr_iter(b'_', text).fold(0, |found, at| {
+        let (before, behind) = text.split_at(at);
+        let stands = |word: &(&str, &str)| before.ends_with(word.0.as_bytes()) && behind.starts_with(word.1.as_bytes());
+        found | WORDS.iter().position(stands).map_or(0, |word| 1 << word)
+    })
 }
 
 /// The first key that stood before.
@@ -267,6 +296,15 @@ mod tests {
         assert!(Members::read(deep.as_bytes()).is_err());
         let text = format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(500), "{".repeat(500));
         assert!(Members::read(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_mentioned_anywhere_is_known() {
+        let members =
+            Members::read(br#"{"a":[{"image_url":{}}],"b":"file_idea extra__content \u0066ile_id"}"#).unwrap();
+        let words = ["image_url", "file_id", "extra_content", "reasoning_content", "thinking_blocks", "input_image"];
+        assert_eq!(words.map(|word| members.mentions(word)), [true, true, false, false, false, false]);
+        assert!(members.mentions("nobody looked for it"));
     }
 
     #[test]

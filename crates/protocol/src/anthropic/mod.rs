@@ -10,14 +10,26 @@ mod client;
 mod upstream;
 
 use bytes::Bytes;
+use memchr::memmem;
 
-pub(crate) use self::upstream::{Dialect, NOTHING, body, wire};
+pub(crate) use self::upstream::{Dialect, NOTHING, body, takes_long, wire};
 use crate::{
-    Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served, StreamDecoder,
-    StreamEncoder, Target, estimate,
+    Assembler, Counting, Envelope, ErrorContext, Inbound, Needs, Outbound, Passthrough, ProtocolId, Served,
+    StreamDecoder, StreamEncoder, Target, estimate,
     ir::{ApiError, Losses, Malformed, Request, Response},
+    json::Json,
     splice::{Edit, Members},
 };
+
+/// The arguments of a call as a model wrote them. What is no object, or no JSON at all, becomes the one member of one, so
+/// that the model can be shown what it wrote.
+fn arguments(text: &str) -> Json {
+    match (text.trim(), Json::parse(text.as_bytes())) {
+        (_, Ok(object @ Json::Object(_))) => object,
+        ("" | "null", _) => Json::Object(Vec::new()),
+        (text, _) => Json::object([("input", Json::from(text))]),
+    }
+}
 
 /// `POST /v1/messages`, from both sides.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +41,12 @@ impl Inbound for Anthropic {
     }
 
     fn needs(&self, members: &Members<'_>) -> Needs {
-        let messages = members.get("messages").unwrap_or_default();
+        let messages = members.get("messages").unwrap_or_default().as_bytes();
         let format = ["output_config", "output_format"].map(|field| members.get(field).unwrap_or_default());
         Needs {
             tool_call: members.get("tools").is_some_and(|list| list != "[]"),
             structured_output: format.iter().any(|format| format.contains("\"json_schema\"")),
-            image: messages.contains("\"image\""),
+            image: memmem::find(messages, b"\"image\"").is_some(),
         }
     }
 
@@ -113,7 +125,16 @@ impl Outbound for Anthropic {
         Box::new(upstream::Decoder::default())
     }
 
+    fn rather_streamed(&self, request: &Members<'_>, _model: &str) -> Option<Vec<Edit>> {
+        let asked = request.get("max_tokens")?.parse().ok()?;
+        takes_long(asked).then(|| vec![Edit::set("stream", "true")])
+    }
+
+    fn assembler(&self) -> Option<Box<dyn Assembler>> {
+        Some(Box::<upstream::Assembler>::default())
+    }
+
     fn counting(&self) -> Option<&dyn Counting> {
-        Some(&upstream::Count)
+        Some(&upstream::COUNT)
     }
 }

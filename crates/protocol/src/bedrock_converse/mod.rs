@@ -21,7 +21,9 @@ mod write;
 
 use crate::{
     Counting, Outbound, ProtocolId, StreamDecoder, Target,
+    anthropic::takes_long,
     ir::{ApiError, Losses, Request, Response},
+    json::Json,
     splice::{Edit, Members},
 };
 
@@ -57,6 +59,12 @@ impl Outbound for BedrockConverse {
 
     fn decoder(&self) -> Box<dyn StreamDecoder> {
         Box::new(stream::Decoder::default())
+    }
+
+    /// The path says that a stream is wanted.
+    fn rather_streamed(&self, request: &Members<'_>, model: &str) -> Option<Vec<Edit>> {
+        let asked = Json::parse(request.get("inferenceConfig")?.as_bytes()).ok()?.get("maxTokens")?.as_u64()?;
+        (family::Family::of(model) == family::Family::Claude && takes_long(asked)).then(Vec::new)
     }
 
     fn counting(&self) -> Option<&dyn Counting> {

@@ -276,7 +276,7 @@ impl Counts {
             cache_read,
             cache_write,
             cache_write_1h: for_an_hour.fold(0, |sum, written| sum.saturating_add(written.input_tokens)),
-            reasoning: None,
+            ..Usage::default()
         })
     }
 }

@@ -84,7 +84,8 @@ fn cached_tokens_are_part_of_the_input() {
     });
     let body = json!({"output": {"message": {"content": [{"text": "a"}]}}, "stopReason": "end_turn", "usage": usage});
     let response = BedrockConverse.decode_response(body.to_string().as_bytes()).unwrap();
-    let expected = Usage { input: 33, output: 4, cache_read: 10, cache_write: 20, cache_write_1h: 15, reasoning: None };
+    let expected =
+        Usage { input: 33, output: 4, cache_read: 10, cache_write: 20, cache_write_1h: 15, ..Usage::default() };
     assert_eq!(response.usage, Some(expected));
 }
 

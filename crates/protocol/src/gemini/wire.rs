@@ -126,9 +126,8 @@ impl From<UsageMetadata> for Usage {
             input: of(counts.prompt_token_count).saturating_add(of(counts.tool_use_prompt_token_count)),
             output: of(counts.candidates_token_count).saturating_add(of(counts.thoughts_token_count)),
             cache_read: of(counts.cached_content_token_count),
-            cache_write: 0,
-            cache_write_1h: 0,
             reasoning: counts.thoughts_token_count.map(|count| count.0),
+            ..Self::default()
         }
     }
 }

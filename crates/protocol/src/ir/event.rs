@@ -93,6 +93,13 @@ pub enum FinishReason {
     Pause,
 }
 
+impl FinishReason {
+    /// Whether the model had said all that it wanted to say.
+    pub fn is_complete(self) -> bool {
+        matches!(self, Self::Stop | Self::ToolCalls)
+    }
+}
+
 /// Checks that events follow the grammar. Runs in every test and, in debug builds, beside every stream.
 #[derive(Clone, Debug, Default)]
 pub struct Grammar {

@@ -22,6 +22,6 @@ pub use request::{
     Cache, Effort, FunctionTool, Hint, Media, MediaKind, MediaSource, Message, Part, Reasoning, ReasoningRequest,
     Request, ResponseFormat, Role, Sampling, Signature, Text, Tool, ToolCall, ToolChoice, ToolResult, Unmapped,
 };
-pub(crate) use request::{FOREIGN, NOT_OFFERED};
+pub(crate) use request::{FOREIGN, NOT_OFFERED, WEB_SEARCH_OPTIONS};
 pub use response::{Output, Response};
-pub use usage::Usage;
+pub use usage::{Beside, Usage};

@@ -171,7 +171,8 @@ impl Part {
 pub struct Text {
     pub text: String,
     pub cache: Option<Cache>,
-    /// Gemini signs text parts too, empty ones included.
+    /// Gemini signs text parts too, empty ones included. What OpenAI's newer protocol has here is which part of the answer
+    /// it is, its `phase`.
     pub signature: Option<Signature>,
     pub place: Place,
 }
@@ -235,6 +236,13 @@ pub struct Reasoning {
     /// The whole block is opaque: [`Reasoning::signature`] holds its data (Anthropic's `redacted_thinking`).
     pub redacted: bool,
     pub place: Place,
+}
+
+impl Reasoning {
+    /// Whether there is anything to lose.
+    pub fn says_something(&self) -> bool {
+        !self.text.is_empty() || self.signature.as_ref().is_some_and(|signature| !signature.value.is_empty())
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -321,6 +329,16 @@ pub struct FunctionTool {
 
 /// Why something is refused that a user or a tool said in a form which the canonical one has no place for.
 pub(crate) const FOREIGN: &str = "only a provider of the same protocol as the client's understands this type";
+
+/// The field of OpenAI's chat protocol that asks for a search of the web.
+pub(crate) const WEB_SEARCH_OPTIONS: &str = "web_search_options";
+
+impl Request {
+    /// Whether a chat client asks for a search of the web, for which other protocols have a tool.
+    pub(crate) fn asks_for_web_search(&self) -> bool {
+        self.rest.iter().any(|field| field.path == WEB_SEARCH_OPTIONS)
+    }
+}
 
 /// Why a choice is refused that names a tool which there is not, be it that it was refused itself.
 pub(crate) const NOT_OFFERED: &str = "`tool_choice` asks for a tool that `tools` does not define";

@@ -67,7 +67,7 @@ impl Response {
             }
             Event::Delta(delta) => output.add(delta),
             Event::Close => {}
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Finish(finish) => output.finish = Some(finish.clone()),
         }
     }

@@ -4,8 +4,13 @@
 //! or kinds of providers wins, and each list ends with `*`, the rules of the newest family, since an unknown name is most likely a new one.
 //! An operator's own list is looked at first ([`Models::with_overrides`]), so that a new model needs no release.
 
-use serde::Deserialize;
+mod remembered;
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use self::remembered::Remembered;
 use crate::{ProtocolId, ir::Effort};
 
 /// The rules of one model.
@@ -181,17 +186,35 @@ struct Entry {
     /// Patterns of model names; `*` stands for any characters.
     #[serde(default)]
     models: Vec<String>,
-    rules: ModelRules,
+    #[serde(deserialize_with = "shared")]
+    rules: Arc<ModelRules>,
+}
+
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<ModelRules>, D::Error> {
+    ModelRules::deserialize(deserializer).map(Arc::new)
 }
 
 /// The rules of all models.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Models {
-    openai_chat: Vec<Entry>,
-    anthropic: Vec<Entry>,
-    gemini: Vec<Entry>,
+    openai_chat: List,
+    anthropic: List,
+    gemini: List,
     /// Without Claude, whose rules are those in [`Models::anthropic`].
-    bedrock_converse: Vec<Entry>,
+    bedrock_converse: List,
+}
+
+/// The rules of all models in one protocol.
+#[derive(Debug)]
+struct List {
+    entries: Vec<Entry>,
+    remembered: Remembered,
+}
+
+impl From<Vec<Entry>> for List {
+    fn from(entries: Vec<Entry>) -> Self {
+        Self { entries, remembered: Remembered::default() }
+    }
 }
 
 /// An operator's own rules: lists by protocol, each in front of the built-in one.
@@ -207,53 +230,48 @@ struct Overrides {
 impl Models {
     /// The rules that this version was built with.
     pub fn builtin() -> Self {
-        let list = |text| serde_json::from_str(text).expect("the built-in rules are valid: a test reads them");
-        Self {
-            openai_chat: list(include_str!("openai_chat.json")),
-            anthropic: list(include_str!("anthropic.json")),
-            gemini: list(include_str!("gemini.json")),
-            bedrock_converse: list(include_str!("bedrock_converse.json")),
-        }
+        Self::behind(Overrides::default())
     }
 
     /// The built-in rules behind the ones in `json`: `{"anthropic": [{"models": ["claude-*"], "rules": {…}}], …}`.
     pub fn with_overrides(json: &str) -> Result<Self, serde_json::Error> {
-        let mut own: Overrides = serde_json::from_str(json)?;
-        let builtin = Self::builtin();
-        own.openai_chat.extend(builtin.openai_chat);
-        own.anthropic.extend(builtin.anthropic);
-        own.gemini.extend(builtin.gemini);
-        own.bedrock_converse.extend(builtin.bedrock_converse);
-        Ok(Self {
-            openai_chat: own.openai_chat,
-            anthropic: own.anthropic,
-            gemini: own.gemini,
-            bedrock_converse: own.bedrock_converse,
-        })
+        serde_json::from_str(json).map(Self::behind)
+    }
+
+    fn behind(own: Overrides) -> Self {
+        let list = |mut own: Vec<Entry>, builtin| {
+            let builtin: Vec<_> =
+                serde_json::from_str(builtin).expect("the built-in rules are valid: a test reads them");
+            own.extend(builtin);
+            List::from(own)
+        };
+        Self {
+            openai_chat: list(own.openai_chat, include_str!("openai_chat.json")),
+            anthropic: list(own.anthropic, include_str!("anthropic.json")),
+            gemini: list(own.gemini, include_str!("gemini.json")),
+            bedrock_converse: list(own.bedrock_converse, include_str!("bedrock_converse.json")),
+        }
     }
 
     /// The rules of the model named `model`, spoken to in `protocol` at a provider of the kind `kind`.
-    pub fn rules(&self, protocol: ProtocolId, kind: &str, model: &str) -> ModelRules {
-        let (list, more): (&[Entry], &[Entry]) = match protocol {
+    pub fn rules(&self, protocol: ProtocolId, kind: &str, model: &str) -> Arc<ModelRules> {
+        let (list, more): (&List, &[Entry]) = match protocol {
             ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => (&self.openai_chat, &[]),
             ProtocolId::Anthropic => (&self.anthropic, &[]),
             ProtocolId::Gemini => (&self.gemini, &[]),
-            ProtocolId::BedrockConverse => (&self.bedrock_converse, &self.anthropic),
+            ProtocolId::BedrockConverse => (&self.bedrock_converse, &self.anthropic.entries),
         };
-        list.iter()
-            .chain(more)
-            .find(|entry| {
-                entry.kinds.iter().any(|known| known == kind)
-                    || entry.models.iter().any(|pattern| matches(pattern, model))
-            })
-            .map(|entry| entry.rules.clone())
-            .unwrap_or_default()
+        let mut entries = list.entries.iter().chain(more);
+        let fits = |entry: &&Entry| {
+            entry.kinds.iter().any(|known| known == kind) || entry.models.iter().any(|pattern| matches(pattern, model))
+        };
+        list.remembered.get(kind, model, || entries.find(fits).map(|entry| entry.rules.clone()).unwrap_or_default())
     }
 }
 
 /// Whether `name` fits `pattern`, in which each `*` stands for any characters, none included. Letters match in any case.
 ///
-/// A name is held against hundreds of patterns for every request, so this ends at the first letter that tells.
+/// A new name is held against hundreds of patterns, so this ends at the first letter that tells.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut read) = (0, 0);
@@ -288,7 +306,7 @@ mod tests {
     fn the_built_in_rules_can_be_read_and_know_every_name() {
         let models = Models::builtin();
         for list in [&models.openai_chat, &models.anthropic, &models.gemini] {
-            assert_eq!(list.last().unwrap().models, ["*"]);
+            assert_eq!(list.entries.last().unwrap().models, ["*"]);
         }
     }
 

@@ -30,11 +30,11 @@ impl Inbound for OpenAiChat {
     }
 
     fn needs(&self, members: &Members<'_>) -> Needs {
-        let messages = members.get("messages").unwrap_or_default();
+        let images = |messages: &str| messages.contains("\"image_url\"");
         Needs {
             tool_call: ["tools", "functions"].iter().any(|field| members.get(field).is_some_and(|list| list != "[]")),
             structured_output: members.get("response_format").is_some_and(|format| format.contains("\"json_schema\"")),
-            image: messages.contains("\"image_url\""),
+            image: members.mentions("image_url") && members.get("messages").is_some_and(images),
         }
     }
 

@@ -30,7 +30,8 @@ impl Inbound for OpenAiResponses {
         Needs {
             tool_call: members.get("tools").is_some_and(|list| list != "[]"),
             structured_output: members.get("text").is_some_and(|text| text.contains("\"json_schema\"")),
-            image: members.get("input").is_some_and(|input| input.contains("\"input_image\"")),
+            image: members.mentions("input_image")
+                && members.get("input").is_some_and(|input| input.contains("\"input_image\"")),
         }
     }
 

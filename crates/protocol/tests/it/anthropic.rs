@@ -1,5 +1,7 @@
 //! Anthropic's recorded answers, streams and errors, compared with what its own SDK makes of them.
 
+use std::collections::BTreeSet;
+
 use llm_protocol::{
     Outbound,
     anthropic::Anthropic,
@@ -9,8 +11,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    Fixture, WHOLE, arguments, calls, check_all, check_cuts, check_garbage, events, finish_word, reasoning, recorded,
-    refusal, text,
+    Fixture, WHOLE, arguments, calls, check_all, check_cuts, check_garbage, events, finish_word, frames, reasoning,
+    recorded, refusal, text,
 };
 
 /// Where the provider explains a refusal, the recording's reader did not look.
@@ -24,7 +26,7 @@ fn told(response: &Response) -> Value {
         json!({"id": call.id, "name": call.name, "arguments": arguments})
     };
     let refusal = refusal(response);
-    let usage = response.usage.map(|usage| {
+    let usage = response.usage.as_ref().map(|usage| {
         json!({
             "input_total": usage.input, "output_total": usage.output, "reasoning": usage.reasoning,
             "cache_read": usage.cache_read, "cache_write": usage.cache_write,
@@ -106,6 +108,57 @@ fn recorded_answers_streams_and_errors_mean_what_the_sdk_says_they_mean() {
         400.. => check_error(fixture),
         _ if fixture.stream => check_stream(fixture),
         _ => check_whole(fixture),
+    });
+}
+
+/// The whole answer that a stream is put together to.
+fn assembled(fixture: &Fixture) -> Vec<u8> {
+    let mut assembler = Anthropic.assembler().unwrap();
+    frames(&fixture.body, WHOLE).iter().for_each(|frame| assembler.push(frame));
+    assembler.whole()
+}
+
+/// The members of an answer, of its usage and of its blocks, each with what it is a member of.
+fn shape(answer: &Value) -> BTreeSet<(String, String)> {
+    let members = |what: &str, value: &Value| {
+        let keys = value.as_object().into_iter().flatten().map(|(key, _)| (what.to_owned(), key.clone()));
+        keys.collect::<Vec<_>>()
+    };
+    let mut shape: BTreeSet<_> = members("message", answer).into_iter().collect();
+    shape.extend(members("usage", &answer["usage"]));
+    for block in answer["content"].as_array().unwrap() {
+        shape.extend(members(block["type"].as_str().unwrap(), block));
+    }
+    shape
+}
+
+#[test]
+fn a_stream_put_together_says_what_the_sdk_says_it_says() {
+    let ends = |fixture: &&Fixture| fixture.stream && fixture.status < 400 && fixture.expect.get("error").is_none();
+    check_all("assembled", recorded("anthropic").iter().filter(ends), |fixture| {
+        let response = match Anthropic.decode_response(&assembled(fixture)) {
+            Ok(response) => response,
+            Err(error) => return vec![format!("{error:?}")],
+        };
+        let mut wrong = differences(fixture, &response);
+        if response.usage != Response::fold(&fixture.events(&Anthropic).0).usage {
+            wrong.push("usage".to_owned());
+        }
+        wrong
+    });
+}
+
+#[test]
+fn a_stream_put_together_has_the_shape_of_whole_answers() {
+    let recorded = recorded("anthropic");
+    let answers: Vec<&Fixture> = recorded.iter().filter(|fixture| fixture.status < 400).collect();
+    let whole = answers.iter().filter(|fixture| !fixture.stream);
+    let known: BTreeSet<_> = whole.flat_map(|fixture| shape(&serde_json::from_slice(&fixture.body).unwrap())).collect();
+    let kinds: BTreeSet<&String> = known.iter().map(|(what, _)| what).collect();
+    check_all("shaped as whole answers", answers.iter().filter(|fixture| fixture.stream).copied(), |fixture| {
+        let told = shape(&serde_json::from_slice(&assembled(fixture)).unwrap());
+        let odd = told.difference(&known).filter(|(what, _)| kinds.contains(what));
+        odd.map(|(what, key)| format!("no {what} has `{key}`")).collect()
     });
 }
 

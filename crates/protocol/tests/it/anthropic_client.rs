@@ -115,9 +115,11 @@ fn differences(before: &Response, after: &Response) -> Vec<String> {
     if after.outputs[0].reason() != expected {
         wrong.push(format!("{expected:?} became {:?}", after.outputs[0].reason()));
     }
+    // What was billed beside the answer is known to Anthropic's own clients, whose answers nobody writes anew.
+    let answers = |usage: &Usage| Usage { web_searches: 0, web_fetches: 0, beside: Vec::new(), ..usage.clone() };
     // Some servers report more cached tokens than tokens.
-    if let Some(usage) = before.usage.filter(|usage| usage.cache_read <= usage.input)
-        && after.usage != Some(usage)
+    if let Some(usage) = before.usage.as_ref().filter(|usage| usage.cache_read <= usage.input)
+        && after.usage != Some(answers(usage))
     {
         wrong.push(format!("{usage:?} became {:?}", after.usage));
     }

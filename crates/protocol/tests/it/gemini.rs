@@ -32,7 +32,7 @@ fn told(fixture: &Fixture, response: &Response) -> Value {
         let given = expected.get(at).is_none_or(|call| call["id"].is_string());
         json!({"id": given.then_some(&call.id), "name": call.name, "arguments": arguments})
     };
-    let usage = response.usage.map(|usage| {
+    let usage = response.usage.as_ref().map(|usage| {
         json!({
             "input_total": usage.input, "output_total": usage.output, "reasoning": usage.reasoning.unwrap_or(0),
             "cache_read": usage.cache_read, "cache_write": null,

@@ -27,3 +27,5 @@ mod properties;
 mod responses_client;
 #[cfg(test)]
 mod responses_grammar;
+#[cfg(test)]
+mod toy;

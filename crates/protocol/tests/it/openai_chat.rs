@@ -60,7 +60,7 @@ fn differences(response: &Response, expect: &Value) -> Vec<String> {
         }
     }
     let counts = &expect["usage"];
-    let ours = response.usage.unwrap_or_default();
+    let ours = response.usage.clone().unwrap_or_default();
     for (key, ours) in [
         ("input_total", ours.input),
         ("output_total", ours.output),

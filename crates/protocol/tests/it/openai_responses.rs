@@ -44,7 +44,7 @@ fn differences(fixture: &Fixture, response: &Response) -> Vec<String> {
     if told != expect["reasoning_text"].as_str().unwrap_or_default().replace('\n', "") {
         wrong.push(format!("reasoning: {told}"));
     }
-    let usage = response.usage.unwrap_or_default();
+    let usage = response.usage.clone().unwrap_or_default();
     for (key, ours) in [
         ("input_total", usage.input),
         ("output_total", usage.output),
@@ -150,7 +150,7 @@ fn an_answer_told_at_its_end_alone_says_what_its_stream_says() {
         let (streamed, at_once) = (Response::fold(&streamed), Response::fold(&at_once));
         let whole = OpenAiResponses.decode_response(last["response"].to_string().as_bytes()).unwrap();
         assert_eq!(streamed.outputs[0].citations, at_once.outputs[0].citations, "{}", fixture.id);
-        assert_eq!((whole.usage, whole.outputs[0].reason()), (at_once.usage, at_once.outputs[0].reason()));
+        assert_eq!((&whole.usage, whole.outputs[0].reason()), (&at_once.usage, at_once.outputs[0].reason()));
         let at_once = parts(at_once);
         assert_eq!(parts(streamed), at_once, "{}", fixture.id);
         assert_eq!(parts(whole), at_once, "{}", fixture.id);
@@ -286,8 +286,10 @@ fn an_answer_that_is_written_and_read_again_says_the_same() {
         let kept = |response: &Response| {
             let output = &response.outputs[0];
             // Clients are owed every count.
-            let usage =
-                response.usage.map(|usage| (usage.input, usage.output, usage.cache_read, usage.reasoning.unwrap_or(0)));
+            let usage = response
+                .usage
+                .as_ref()
+                .map(|usage| (usage.input, usage.output, usage.cache_read, usage.reasoning.unwrap_or(0)));
             (usage, output.reason(), output.citations.clone(), output.logprobs.clone())
         };
         if before.outputs[0].reason() != FinishReason::Pause {
@@ -295,4 +297,27 @@ fn an_answer_that_is_written_and_read_again_says_the_same() {
         }
         assert_eq!(joined(before), joined(after), "{}", fixture.id);
     }
+}
+
+#[test]
+fn texts_keep_the_phase_of_their_message_in_a_stream_and_whole() {
+    let phases = |response: &Response| -> Vec<String> {
+        let texts = response.outputs[0].parts.iter().filter_map(|part| match part {
+            Part::Text(text) => text.signature.as_ref(),
+            _ => None,
+        });
+        texts.map(|signature| signature.value.clone()).collect()
+    };
+    for fixture in recorded("responses").iter().filter(|fixture| fixture.id == "doc-or-phase") {
+        let (events, ended) = fixture.events(&OpenAiResponses);
+        assert!(ended.is_ok());
+        let streamed = phases(&Response::fold(&events));
+        assert!(streamed.contains(&"commentary".to_owned()), "{streamed:?}");
+        assert_eq!(streamed.last().map(String::as_str), Some("final_answer"));
+    }
+    let message =
+        |phase: &str| json!({"type": "message", "phase": phase, "content": [{"type": "output_text", "text": phase}]});
+    let body = json!({"status": "completed", "output": [message("commentary"), message("final_answer")]});
+    let whole = OpenAiResponses.decode_response(body.to_string().as_bytes()).unwrap();
+    assert_eq!(phases(&whole), ["commentary", "final_answer"]);
 }

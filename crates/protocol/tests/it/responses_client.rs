@@ -499,3 +499,19 @@ fn wrapped_proof_is_marked_so_that_it_can_be_told_from_openais() {
     let again = decoded(json!({"model": "m", "input": response["output"]}));
     assert!(matches!(&again.messages[0].parts[..], [Part::Reasoning(Reasoning { redacted: true, .. })]));
 }
+
+#[test]
+fn a_message_says_from_its_beginning_on_which_part_of_the_answer_it_is() {
+    let of = |phase: &str, text: &str| {
+        let phase = Delta::Signature(signature(ProtocolId::OpenAiResponses, phase));
+        block(Block::Text, vec![phase, Delta::Text(text.into())])
+    };
+    let blocks = vec![of("commentary", "a"), of("commentary", "b"), of("final_answer", "c"), text(&["d"])];
+    let response = answer(&asked(json!({})), &said(blocks.clone(), FinishReason::Stop));
+    let output = response["output"].as_array().unwrap();
+    let told = output.iter().map(|item| (item["phase"].as_str(), item["content"][0]["text"].as_str().unwrap()));
+    let expected = [(Some("commentary"), "ab"), (Some("final_answer"), "c"), (None, "d")];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    let stream = streamed(&asked(json!({})), &said(blocks, FinishReason::Stop));
+    assert_eq!(stream.matches(r#""content":[],"phase":"commentary""#).count(), 1, "{stream}");
+}

@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Envelope, ProtocolId, base64,
+    Envelope, ProtocolId,
+    anthropic::arguments,
+    base64,
     ir::{Carrier, Citation, Finish, FinishReason, Reasoning, Signature, Usage, carrier::MARK},
     json::Json,
 };
@@ -61,14 +63,11 @@ impl<'a> Input<'a> {
         Self::Made(Json::Object(Vec::new()))
     }
 
-    /// The arguments that a model wrote. What is no object, or no JSON at all, becomes the one member of an object, so that
-    /// the client can show the model what it wrote.
+    /// The arguments that a model wrote, to the letter where they are an object.
     pub fn of(text: &'a str) -> Self {
-        let text = text.trim();
-        match serde_json::from_str::<&RawValue>(text) {
+        match serde_json::from_str::<&RawValue>(text.trim()) {
             Ok(raw) if raw.get().starts_with('{') => Self::Verbatim(raw),
-            _ if text.is_empty() || text == "null" => Self::none(),
-            _ => Self::wrapped(text),
+            _ => Self::Made(arguments(text)),
         }
     }
 
@@ -171,7 +170,7 @@ pub fn stop_reason(finish: Option<&Finish>, seen: Seen) -> &'static str {
 }
 
 /// `usage`, as Anthropic counts: cached tokens beside the others.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Counts {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
@@ -182,7 +181,7 @@ pub struct Counts {
     output_tokens_details: Option<Details>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Creation {
     ephemeral_5m_input_tokens: u64,
     ephemeral_1h_input_tokens: u64,

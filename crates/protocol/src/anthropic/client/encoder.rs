@@ -139,7 +139,7 @@ impl Encoder {
     /// Writes the first message, if that is still to be done.
     fn begin(&mut self, out: &mut Vec<u8>) {
         let Some((id, model)) = self.start.take() else { return };
-        let usage = self.usage.unwrap_or(Usage { input: self.estimated_input, ..Usage::default() });
+        let usage = self.usage.clone().unwrap_or(Usage { input: self.estimated_input, ..Usage::default() });
         let message = Start {
             id: message_id(&id, &self.envelope),
             kind: "message",
@@ -322,7 +322,7 @@ impl StreamEncoder for Encoder {
     fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Start { id, model } => self.start = Some((id.clone(), model.clone())),
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Open(block) => {
                 self.begin(out);
                 self.open(block, out);
@@ -340,7 +340,7 @@ impl StreamEncoder for Encoder {
             stop_reason: stop_reason(finish, self.seen),
             stop_sequence: finish.and_then(|finish| finish.stop_sequence.as_deref()),
         };
-        let usage = self.usage.unwrap_or(Usage { input: self.estimated_input, ..Usage::default() });
+        let usage = self.usage.clone().unwrap_or(Usage { input: self.estimated_input, ..Usage::default() });
         Line::MessageDelta { delta, usage: Counts::from(&usage) }.write(out);
         Line::MessageStop.write(out);
     }

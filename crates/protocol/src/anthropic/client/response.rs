@@ -39,7 +39,7 @@ pub fn encode_response(response: &Response, envelope: &Envelope) -> Vec<u8> {
         content,
         stop_reason: stop_reason(finish, seen),
         stop_sequence: finish.and_then(|finish| finish.stop_sequence.as_deref()),
-        usage: Counts::from(&response.usage.unwrap_or_default()),
+        usage: response.usage.as_ref().map(Counts::from).unwrap_or_default(),
     };
     serde_json::to_vec(&message).expect("keys are strings, and numbers finite")
 }

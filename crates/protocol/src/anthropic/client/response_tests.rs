@@ -50,8 +50,15 @@ pub(super) fn unsigned() -> String {
 
 #[test]
 fn an_answer_has_anthropics_shape() {
-    let usage =
-        Usage { input: 100, output: 7, cache_read: 60, cache_write: 30, cache_write_1h: 10, reasoning: Some(2) };
+    let usage = Usage {
+        input: 100,
+        output: 7,
+        cache_read: 60,
+        cache_write: 30,
+        cache_write_1h: 10,
+        reasoning: Some(2),
+        ..Usage::default()
+    };
     let finish = Finish { reason: FinishReason::Stop, raw: "stop".into(), stop_sequence: Some("END".into()) };
     let output = Output { parts: vec![Part::text("Hi")], finish: Some(finish), ..Output::default() };
     let response =

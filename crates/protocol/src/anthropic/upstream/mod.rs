@@ -1,6 +1,7 @@
 //! The provider's side: requests written from the canonical form, answers read.
 
 mod adapt;
+mod assemble;
 mod cache;
 mod count;
 mod dialect;
@@ -25,8 +26,18 @@ mod turns_tests;
 
 pub(crate) use self::{dialect::Dialect, request::body, turns::NOTHING};
 pub use adapt::adapt_request;
-pub use count::Count;
+pub use assemble::Assembler;
+pub(crate) use count::COUNT;
 pub use error::decode as decode_error;
 pub use request::encode as encode_request;
 pub use response::decode as decode_response;
 pub use stream::Decoder;
+
+/// Most tokens of an answer that is asked for whole. Anthropic reckons with 128,000 tokens an hour, and lets a whole answer
+/// take ten minutes: its own libraries refuse to ask for more than a sixth of that without a stream.
+const MOST_WHOLE: u64 = 128_000 / 6;
+
+/// Whether an answer of so many tokens could take longer than Anthropic lets a whole one take.
+pub(crate) fn takes_long(max_tokens: u64) -> bool {
+    max_tokens > MOST_WHOLE
+}

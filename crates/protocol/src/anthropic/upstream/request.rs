@@ -92,7 +92,7 @@ fn report(request: &ir::Request, dialect: &Dialect, losses: &mut Losses) {
             losses.dropped(path);
         }
     }
-    for field in &request.rest {
+    for field in request.rest.iter().filter(|field| !dialect.opaque || field.path != ir::WEB_SEARCH_OPTIONS) {
         losses.note(field.into());
     }
 }

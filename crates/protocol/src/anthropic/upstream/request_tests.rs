@@ -433,3 +433,12 @@ fn thoughts_that_nobody_wants_to_see_stay_hidden_and_wanted_ones_are_asked_for()
     assert_eq!(thinking(SONNET_4_6, None, Some(true)), json!({"type": "adaptive"}));
     assert_eq!(thinking(OPUS_5, None, None), Value::Null);
 }
+
+#[test]
+fn a_chat_clients_search_of_the_web_is_anthropics_tool() {
+    let rest = vec![Unmapped { path: "web_search_options".into(), refusal: Some("…"), ..Unmapped::default() }];
+    let request = Request { rest, ..Request::default() };
+    let (body, losses) = encode("claude-opus-5", &request);
+    assert_eq!(body["tools"], json!([{"type": "web_search_20250305", "name": "web_search"}]));
+    assert_eq!(kind_of(&losses, "web_search_options"), Some(LossKind::Approximated));
+}

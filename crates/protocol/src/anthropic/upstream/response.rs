@@ -9,8 +9,8 @@ use super::error;
 use crate::{
     ProtocolId,
     ir::{
-        ApiError, Citation, Finish, FinishReason, Output, Part, Place, Reasoning, Response, Signature, Text, ToolCall,
-        Usage,
+        ApiError, Beside, Citation, Finish, FinishReason, Output, Part, Place, Reasoning, Response, Signature, Text,
+        ToolCall, Usage,
     },
     json::Json,
 };
@@ -213,7 +213,7 @@ impl Stop {
 
 /// Token counts as Anthropic reports them: in a stream each message tells some of them, and what it tells replaces
 /// what was known.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Counts {
     #[serde(default)]
     input_tokens: Option<u64>,
@@ -227,6 +227,10 @@ pub(super) struct Counts {
     output_tokens: Option<u64>,
     #[serde(default)]
     output_tokens_details: Option<Details>,
+    #[serde(default)]
+    server_tool_use: Option<Json>,
+    #[serde(default)]
+    iterations: Option<Json>,
 }
 
 /// How long what was written to the cache is kept.
@@ -255,6 +259,8 @@ impl Counts {
             cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens: later.output_tokens.or(self.output_tokens),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+            server_tool_use: later.server_tool_use.or(self.server_tool_use.take()),
+            iterations: later.iterations.or(self.iterations.take()),
         };
     }
 
@@ -274,7 +280,33 @@ impl Counts {
             cache_write,
             cache_write_1h,
             reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens),
+            web_searches: self.requests("web_search_requests"),
+            web_fetches: self.requests("web_fetch_requests"),
+            beside: self.beside(),
         })
+    }
+
+    fn requests(&self, tool: &str) -> u64 {
+        self.server_tool_use.as_ref().and_then(|counts| counts.get(tool)?.as_u64()).unwrap_or(0)
+    }
+
+    /// The iterations that the totals leave out: those that summed up the conversation, those of an adviser, and those of a
+    /// model that gave up before the one that answers took over.
+    fn beside(&self) -> Vec<Beside> {
+        let text = |item: &Json, key: &str| item.get(key).and_then(Json::as_str).map(str::to_owned);
+        let all = self.iterations.as_ref().and_then(Json::items).unwrap_or_default();
+        let kind = |item: &Json| text(item, "type").unwrap_or_default();
+        let answering = all.iter().find(|item| kind(item) == "fallback_message").and_then(|item| text(item, "model"));
+        let left_out = |item: &&Json| match kind(item).as_str() {
+            "compaction" | "advisor_message" => true,
+            "message" => answering.is_some() && item.get("model").is_some() && text(item, "model") != answering,
+            _ => false,
+        };
+        let read = |item: &Json| {
+            let counts: Self = serde_json::from_str(&item.to_string()).ok()?;
+            Some(Beside { model: text(item, "model"), usage: Self { iterations: None, ..counts }.usage()? })
+        };
+        all.iter().filter(left_out).filter_map(read).collect()
     }
 }
 

@@ -72,8 +72,15 @@ fn cached_tokens_are_part_of_the_input() {
     });
     let body = json!({"content": [], "stop_reason": "end_turn", "usage": usage});
     let usage = Anthropic.decode_response(body.to_string().as_bytes()).unwrap().usage.unwrap();
-    let expected =
-        Usage { input: 111, output: 7, cache_read: 10, cache_write: 100, cache_write_1h: 40, reasoning: Some(5) };
+    let expected = Usage {
+        input: 111,
+        output: 7,
+        cache_read: 10,
+        cache_write: 100,
+        cache_write_1h: 40,
+        reasoning: Some(5),
+        ..Usage::default()
+    };
     assert_eq!(usage, expected);
 }
 
@@ -273,4 +280,32 @@ fn a_delta_to_a_text_reaches_the_client_as_it_came() {
         delta(json!({"type": "text_delta", "text": ""})),
     ]);
     assert_eq!(events[1..], [Event::Open(Block::Text), Event::Delta(Delta::Text("a\u{1F600}".into()))]);
+}
+
+#[test]
+fn what_was_billed_beside_the_answer_is_told_once_and_in_no_total() {
+    let iteration = |kind: &str, model: &str, input: u64, output: u64| {
+        json!({"type": kind, "model": model, "input_tokens": input, "output_tokens": output,
+            "cache_read_input_tokens": 5, "cache_creation_input_tokens": 0})
+    };
+    let usage = |iterations: Value| {
+        let body = json!({"content": [], "stop_reason": "end_turn", "usage": {
+            "input_tokens": 30, "output_tokens": 3, "iterations": iterations,
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1},
+        }});
+        Anthropic.decode_response(body.to_string().as_bytes()).unwrap().usage.unwrap()
+    };
+    let beside = |usage: &Usage| -> Vec<(Option<String>, u64, u64)> {
+        usage.beside.iter().map(|it| (it.model.clone(), it.usage.input, it.usage.output)).collect()
+    };
+    let adviser = usage(json!([
+        iteration("message", "a", 10, 1), iteration("advisor_message", "b", 70, 7), iteration("message", "a", 20, 2),
+        {"type": "compaction", "input_tokens": 100, "output_tokens": 9}, {"type": "of_next_year", "input_tokens": 1},
+    ]));
+    assert_eq!((adviser.total(), adviser.extra()), (33, 75 + 7 + 109));
+    assert_eq!(beside(&adviser), [(Some("b".to_owned()), 75, 7), (None, 100, 9)]);
+    assert_eq!((adviser.web_searches, adviser.web_fetches), (2, 1));
+    let fallback = usage(json!([iteration("message", "a", 40, 0), iteration("fallback_message", "b", 30, 3)]));
+    assert_eq!(beside(&fallback), [(Some("a".to_owned()), 45, 0)]);
+    assert_eq!((usage(json!("many")).total(), usage(Value::Null).extra()), (33, 0));
 }

@@ -66,6 +66,10 @@ pub(super) fn declare<'a>(
             ir::Tool::Hosted { .. } => losses.refused(&*place, "this tool runs at another provider"),
         }
     }
+    if dialect.opaque && request.asks_for_web_search() && names.insert(WEB_SEARCH) {
+        losses.approximated(ir::WEB_SEARCH_OPTIONS);
+        tools.push(Tool::Hosted(Cow::Owned(web_search())));
+    }
     tools
 }
 

@@ -180,7 +180,13 @@ impl<'a> Scribe<'a, '_> {
                     let block = self.tool_call(call);
                     draft.calls.push(block);
                 }
-                Part::Reasoning(reasoning) => draft.rest.extend(thinking(reasoning, self.dialect)),
+                Part::Reasoning(reasoning) => {
+                    let block = thinking(reasoning, self.dialect);
+                    if block.is_none() && reasoning.says_something() {
+                        self.losses.dropped(&reasoning.place);
+                    }
+                    draft.rest.extend(block);
+                }
                 Part::Media(_) | Part::ToolResult(_) => self.losses.dropped(part.place()),
                 Part::Opaque { place, .. } if !self.understands(part) => self.losses.dropped(place),
                 _ => draft.rest.extend(self.content(part)),

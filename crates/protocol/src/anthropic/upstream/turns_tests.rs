@@ -254,7 +254,7 @@ fn media_that_anthropic_cannot_take_are_refused() {
 fn only_reasoning_that_anthropic_signed_is_shown_to_it_again() {
     let reasoning = |text: &str, origin: Option<ProtocolId>, redacted: bool| {
         let signature = origin.map(|origin| Signature { origin, value: "sig".into() });
-        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, ..Reasoning::default() })
+        Part::Reasoning(Reasoning { text: text.into(), signature, redacted, place: text.into() })
     };
     let (sent, lost) = turns(
         OPUS_5,
@@ -283,7 +283,7 @@ fn only_reasoning_that_anthropic_signed_is_shown_to_it_again() {
             text("e"),
         ])
     );
-    assert_eq!(lost, "");
+    assert_eq!(lost, "c,d");
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl StreamEncoder for Encoder {
             Event::Open(block) => self.open(block, out),
             Event::Delta(delta) => self.add(delta, out),
             Event::Close => self.close(),
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Finish(finish) => self.finish = finish.reason,
         }
     }

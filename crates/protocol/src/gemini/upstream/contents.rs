@@ -115,7 +115,12 @@ impl<'a> Writer<'a, '_> {
             ir::Part::ToolCall(call) => Some(self.call(call, ours)),
             // Thoughts are shown to the model again only under its own signature.
             ir::Part::Reasoning(reasoning) => {
-                let thought_signature = signature(reasoning.signature.as_ref())?;
+                let Some(thought_signature) = signature(reasoning.signature.as_ref()) else {
+                    if reasoning.says_something() {
+                        self.losses.dropped(&reasoning.place);
+                    }
+                    return None;
+                };
                 let data = Payload::Text(Cow::Borrowed(&reasoning.text));
                 Some(Part { data, thought: true, thought_signature: Some(thought_signature.into()) })
             }

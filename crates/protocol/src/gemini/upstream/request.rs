@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     gemini::part::Part,
-    ir::{self, Loss, Losses, Request},
+    ir::{self, Loss, Losses, Request, WEB_SEARCH_OPTIONS},
     models::ModelRules,
 };
 
@@ -24,7 +24,7 @@ pub fn encode(request: &Request, rules: &ModelRules, losses: &mut Losses) -> Vec
     if request.user.is_some() {
         losses.dropped("user");
     }
-    for field in request.rest.iter().filter(|field| field.path != tools::WEB_SEARCH) {
+    for field in request.rest.iter().filter(|field| field.path != WEB_SEARCH_OPTIONS) {
         losses.note(Loss::from(field));
     }
     serde_json::to_vec(&body).expect("plain structs with string keys can always be written")

@@ -1,5 +1,7 @@
 //! What a request becomes, seen from outside.
 
+use std::sync::Arc;
+
 use crate::{
     Outbound, ProtocolId, Target,
     gemini::Gemini,
@@ -11,7 +13,7 @@ use crate::{
 const OLD: &str = "gemini-2.5-flash.fx-1";
 const NEW: &str = "gemini-3-flash-preview.fx-1";
 
-fn rules(model: &str) -> ModelRules {
+fn rules(model: &str) -> Arc<ModelRules> {
     Models::builtin().rules(ProtocolId::Gemini, "gemini", model)
 }
 
@@ -228,16 +230,17 @@ fn the_first_call_of_a_step_is_signed_and_no_other() {
 }
 
 #[test]
-fn foreign_reasoning_is_left_out() {
+fn foreign_reasoning_is_left_out_and_told() {
     let thought = Reasoning {
         text: "hm".into(),
         signature: signature(ProtocolId::Anthropic),
         redacted: false,
-        ..Reasoning::default()
+        place: "here".into(),
     };
     let history = vec![user("hi"), message(Role::Assistant, [Part::Reasoning(thought), Part::text("a")])];
     let (body, losses) = encode(NEW, &request(history));
-    assert!(!body.to_string().contains("hm") && losses.is_empty());
+    assert!(!body.to_string().contains("hm"));
+    assert_eq!(losses.paths(), "here");
 }
 
 #[test]

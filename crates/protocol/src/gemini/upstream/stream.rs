@@ -26,7 +26,7 @@ impl StreamDecoder for Decoder {
         let answer = error::answer(data)?;
         let usage = answer.usage_metadata.map(Usage::from);
         let grown = usage.is_some() && usage != self.usage;
-        self.usage = usage.or(self.usage);
+        self.usage = usage.or(self.usage.take());
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
@@ -34,12 +34,12 @@ impl StreamDecoder for Decoder {
                 let (id, model) = (answer.response_id, answer.model_version);
                 out.push(Event::Start { id: id.unwrap_or_default(), model: model.unwrap_or_default() });
                 // What the prompt cost is known now, and is owed even if nothing more comes.
-                out.extend(self.usage.map(Event::Usage));
+                out.extend(self.usage.clone().map(Event::Usage));
                 none.insert(Reader::new(seed))
             }
         };
         if self.finished {
-            out.extend(self.usage.filter(|_| grown).map(Event::Usage));
+            out.extend(self.usage.clone().filter(|_| grown).map(Event::Usage));
             return Ok(());
         }
         let mut finish = None;
@@ -69,7 +69,7 @@ impl StreamDecoder for Decoder {
 
 impl Decoder {
     fn finish(&mut self, finish: Finish, out: &mut Vec<Event>) {
-        out.extend(self.usage.map(Event::Usage));
+        out.extend(self.usage.clone().map(Event::Usage));
         out.push(Event::Finish(finish));
         self.finished = true;
     }

@@ -13,9 +13,6 @@ use crate::{
     models::{ForcedToolChoice, ModelRules},
 };
 
-/// The field of OpenAI's chat protocol that asks for a search of the web.
-pub const WEB_SEARCH: &str = "web_search_options";
-
 /// All that a request says about tools.
 pub fn tools<'a>(
     request: &'a Request,
@@ -51,8 +48,8 @@ pub fn tools<'a>(
             losses.dropped(&*place);
         }
     }
-    if request.rest.iter().any(|field| field.path == WEB_SEARCH) {
-        losses.approximated(WEB_SEARCH);
+    if request.asks_for_web_search() {
+        losses.approximated(ir::WEB_SEARCH_OPTIONS);
         tools.push(Tool::GoogleSearch(Empty {}));
     }
     if !tools.is_empty() && !functions.is_empty() && !rules.hosted_tools_with_functions {

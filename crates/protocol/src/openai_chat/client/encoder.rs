@@ -7,7 +7,7 @@ use super::{
     response::{Counts, ThinkingBlock, annotation, audio, completion_id, finish_reason, google, image, native},
 };
 use crate::{
-    Envelope, ErrorContext, Served, StreamEncoder,
+    Envelope, ErrorContext, ProtocolId, Served, StreamEncoder,
     ir::{ApiError, Block, Delta, Event, Finish, FinishReason, Signature, Usage},
     json::Json,
     sse::write_data,
@@ -152,6 +152,9 @@ impl Encoder {
                 Some(known) => known.value.push_str(&more.value),
                 none => *none = Some(more.clone()),
             },
+            (Open::Text, Delta::Signature(Signature { origin: ProtocolId::OpenAiResponses, value })) => {
+                self.member("phase", value, out);
+            }
             (Open::Text, Delta::Signature(signature)) => {
                 if let Some(extra) = google(signature) {
                     self.member("extra_content", &extra, out);
@@ -235,7 +238,7 @@ impl StreamEncoder for Encoder {
             Event::Open(block) => self.open(block, out),
             Event::Delta(delta) => self.add(delta, out),
             Event::Close => self.close(out),
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Finish(finish) => self.finish = Some(finish.clone()),
         }
     }

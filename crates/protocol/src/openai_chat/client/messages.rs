@@ -90,7 +90,8 @@ impl Reader<'_> {
         }
         let images = take(&mut message, "images").filter(|images| images.items().is_some());
         parts.extend(content::read(images, &below(path, "images"), &mut self.request.rest)?);
-        let signature = thought_signature(&message);
+        let phase = phase(&mut message);
+        let signature = thought_signature(&message).or(phase);
         let calls = self.calls(&mut message, path)?;
         if let Some(signature) = signature {
             sign(&mut parts, signature, calls.is_empty());
@@ -245,6 +246,14 @@ fn thinking(block: &Json, path: &str) -> Option<Part> {
 fn thought_signature(value: &Json) -> Option<Signature> {
     let text = value.at(&["extra_content", "google", "thought_signature"])?.as_str()?;
     Some(Signature { origin: ProtocolId::Gemini, value: text.to_owned() })
+}
+
+/// Which part of an answer a model of OpenAI's said that the message is.
+fn phase(message: &mut Json) -> Option<Signature> {
+    match take(message, "phase")? {
+        Json::String(value) => Some(Signature { origin: ProtocolId::OpenAiResponses, value }),
+        _ => None,
+    }
 }
 
 /// Puts a message's signature on its last text; where there is none, and nothing else was said, on an empty one.

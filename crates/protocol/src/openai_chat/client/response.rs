@@ -1,13 +1,15 @@
 //! Writes a whole answer.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write};
 
+use memchr::memmem;
 use serde::Serialize;
 
 use crate::{
     Envelope, ProtocolId, Served,
     ir::{
-        Carrier, Citation, Finish, FinishReason, Media, MediaSource, Output, Part, Response, Signature, ToolCall, Usage,
+        Carrier, Citation, Finish, FinishReason, Media, MediaSource, Output, Part, Response, Signature, Text, ToolCall,
+        Usage,
     },
     json::Json,
     splice::{Edit, Members},
@@ -60,6 +62,8 @@ struct Message<'a> {
     audio: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra_content: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'a str>,
 }
 
 /// Anthropic's form of what a model thought, for the client to send back: with Anthropic's own signature, or with another's
@@ -251,7 +255,14 @@ fn message<'a>(output: &'a Output, envelope: &Envelope) -> Message<'a> {
         images,
         audio,
         extra_content,
+        phase: output.parts.iter().rev().find_map(phase),
     }
+}
+
+/// Which part of an answer a model of OpenAI's says that a text is.
+fn phase(part: &Part) -> Option<&str> {
+    let Part::Text(Text { signature: Some(signature), .. }) = part else { return None };
+    (signature.origin == ProtocolId::OpenAiResponses).then_some(&signature.value)
 }
 
 fn arguments(call: &ToolCall) -> &str {
@@ -316,7 +327,23 @@ pub fn audio(data: &str, envelope: &Envelope) -> Json {
 
 /// A whole same-protocol answer with the two additions; `None` if it is no JSON object.
 pub fn sign(body: &[u8], served: &Served) -> Option<Vec<u8>> {
-    Some(Members::read(body).ok()?.edit(&additions(served)))
+    append(body, served).or_else(|| Some(Members::read(body).ok()?.edit(&additions(served))))
+}
+
+/// Signs a body of which the decoder has seen that it is an object: where it speaks of neither name, nothing of it need be
+/// read again.
+fn append(body: &[u8], served: &Served) -> Option<Vec<u8>> {
+    let inside = body.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
+    let follows = inside.trim_ascii_start().strip_prefix(b"{")?;
+    let spoken_of = |name| memmem::find(inside, name).is_some();
+    if follows.is_empty() || spoken_of(b"provider") || spoken_of(b"latency_ms") {
+        return None;
+    }
+    let (provider, latency_ms) = (Json::from(served.provider.as_str()), served.latency_ms);
+    let mut signed = Vec::with_capacity(inside.len() + served.provider.len() + 64);
+    signed.extend_from_slice(inside);
+    write!(signed, ",\"provider\":{provider},\"latency_ms\":{latency_ms}}}").ok()?;
+    Some(signed)
 }
 
 /// Who answered, and how long it took.

@@ -87,8 +87,8 @@ fn a_stream_begins_with_the_role_and_ends_with_the_additions_and_done() {
 
 #[test]
 fn usage_is_told_only_to_who_asked_and_then_carries_the_additions() {
-    let usage = Usage { input: 10, output: 5, cache_read: 4, cache_write: 3, cache_write_1h: 0, reasoning: Some(2) };
-    let events = || [Event::Usage(usage), Event::Finish(finish(FinishReason::Length))];
+    let usage = Usage { input: 10, output: 5, cache_read: 4, cache_write: 3, reasoning: Some(2), ..Usage::default() };
+    let events = || [Event::Usage(usage.clone()), Event::Finish(finish(FinishReason::Length))];
     let asked = stream(Envelope { include_usage: true, ..envelope() }, events());
     assert!(asked[..2].iter().all(|chunk| chunk.ends_with(r#","usage":null}"#)), "{asked:?}");
     assert!(asked[1].contains(r#""finish_reason":"length""#));

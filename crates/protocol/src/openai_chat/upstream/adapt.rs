@@ -1,7 +1,5 @@
 //! The edits that make a client's own bytes fit for an upstream of the same protocol.
 
-use memchr::memmem;
-
 use crate::{
     Target,
     ir::carrier::MARK,
@@ -17,7 +15,7 @@ const THINKING: &str = "thinking_blocks";
 const EXTRA: &str = "extra_content";
 
 /// What answers of other protocols' models gave a client to keep in a message, for those models.
-const KEPT: [&str; 3] = ["reasoning_content", THINKING, EXTRA];
+const KEPT: [&str; 4] = ["reasoning_content", THINKING, EXTRA, "phase"];
 
 /// The target's model name; the usage of a stream, which must be metered; the name of the output limit, where the model
 /// takes one of the two only; and fields that are refused by name, which go.
@@ -41,7 +39,7 @@ pub fn adapt_request(members: &Members<'_>, target: Target<'_>) -> Vec<Edit> {
 /// Takes away the reasoning of other protocols, which an earlier answer gave the client to keep: here it means nothing, and
 /// strict servers refuse it.
 fn without_carriers(members: &Members<'_>) -> Option<Edit> {
-    let text = members.get("messages").filter(|text| speaks_of(text, MARK))?;
+    let text = members.get("messages").filter(|_| members.mentions(THINKING))?;
     let mut messages = Json::parse(text.as_bytes()).ok()?;
     let Json::Array(list) = &mut messages else { return None };
     let mut changed = false;
@@ -62,7 +60,7 @@ fn without_carriers(members: &Members<'_>) -> Option<Edit> {
 
 /// Takes away all that is kept for other protocols' models.
 fn without_kept(members: &Members<'_>) -> Option<Edit> {
-    let text = members.get("messages").filter(|text| KEPT.iter().any(|field| speaks_of(text, field)))?;
+    let text = members.get("messages").filter(|_| KEPT.iter().any(|field| members.mentions(field)))?;
     let mut messages = Json::parse(text.as_bytes()).ok()?;
     let Json::Array(list) = &mut messages else { return None };
     let mut changed = false;
@@ -75,11 +73,6 @@ fn without_kept(members: &Members<'_>) -> Option<Edit> {
         }
     }
     changed.then(|| Edit::set("messages", messages.to_string()))
-}
-
-/// Whether `word` is anywhere in a long text, told without looking at each of its letters.
-fn speaks_of(text: &str, word: &str) -> bool {
-    memmem::find(text.as_bytes(), word.as_bytes()).is_some()
 }
 
 fn is_carrier(block: &Json) -> bool {

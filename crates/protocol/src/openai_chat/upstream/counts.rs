@@ -65,8 +65,8 @@ pub fn usage(raw: Raw<'_>) -> Option<Usage> {
         output,
         cache_read,
         cache_write: written.unwrap_or(0).min(input - cache_read),
-        cache_write_1h: 0,
         reasoning,
+        ..Usage::default()
     })
 }
 

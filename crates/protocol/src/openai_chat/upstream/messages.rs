@@ -182,7 +182,12 @@ impl<'a> Writer<'a> {
         for part in &message.parts {
             match part {
                 Part::Refusal(text) => refusal.push_str(text),
-                Part::Reasoning(Reasoning { text, .. }) => reasoning.push_str(text),
+                Part::Reasoning(part) => {
+                    if self.rules.reasoning_history.is_none() && part.says_something() {
+                        self.losses.dropped(&part.place);
+                    }
+                    reasoning.push_str(&part.text);
+                }
                 Part::ToolCall(call) => calls.push(self.call(call)),
                 Part::Media(_) | Part::Opaque { .. } => self.losses.dropped(part.place()),
                 Part::Text(_) | Part::ToolResult(_) => {}

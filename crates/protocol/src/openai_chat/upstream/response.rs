@@ -13,7 +13,8 @@ use crate::{
 };
 
 pub fn decode_response(body: &[u8]) -> Result<Response, ApiError> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| no_answer(body))?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| no_answer(body))?;
+    let answer: Answer<'_> = serde_json::from_str(text).map_err(|_| no_answer(body))?;
     if answer.error.is_some() || answer.object.as_str() == "error" {
         return Err(error::inside_200(body));
     }

@@ -77,8 +77,8 @@ impl Decoder {
         match first {
             Some(choice) if !self.finished => self.choice(choice, out),
             _ => {
-                if let Some(usage) = usage.filter(|_| self.finished) {
-                    out.push(Event::Usage(usage));
+                if self.finished {
+                    out.extend(self.usage.take().map(Event::Usage));
                 }
                 Ok(())
             }
@@ -105,7 +105,7 @@ impl Decoder {
         };
         let sources = extras::sources(self.search_results.as_deref(), self.citations.as_deref());
         self.assembler.finish(sources, out);
-        out.extend(self.usage.map(Event::Usage));
+        out.extend(self.usage.take().map(Event::Usage));
         out.push(Event::Finish(finish));
         self.finished = true;
         Ok(())

@@ -14,7 +14,7 @@ use super::{
     response::{Head, State, code, ending},
 };
 use crate::{
-    Envelope, ErrorContext, Served, StreamEncoder,
+    Envelope, ErrorContext, ProtocolId, Served, StreamEncoder,
     ir::{ApiError, Block, Carrier, Citation, Delta, Event, Finish, FinishReason, Request, Signature, Tool, Usage},
     json::Json,
 };
@@ -41,6 +41,8 @@ pub struct Encoder {
     /// What is to follow that item.
     after: Option<Carrier>,
     block: Open,
+    /// Which part of the answer the open text is.
+    phase: Option<String>,
     usage: Option<Usage>,
     finish: Option<Finish>,
 }
@@ -78,6 +80,7 @@ impl Encoder {
             item: None,
             after: None,
             block: Open::Nothing,
+            phase: None,
             usage: None,
             finish: None,
         }
@@ -90,7 +93,7 @@ impl Encoder {
             Event::Open(block) => self.open(block, out),
             Event::Delta(delta) => self.add(delta, out),
             Event::Close => self.close(out),
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Finish(finish) => {
                 let whole = ending(finish.reason).2.is_none();
                 self.settle(if whole { Status::Completed } else { Status::Incomplete }, out);
@@ -102,7 +105,7 @@ impl Encoder {
     /// The response as it is now that all was said.
     pub fn result(&self) -> String {
         let (_, status, reason) = self.ending();
-        self.head.object(State { status, reason, output: &self.output, usage: self.usage, error: None })
+        self.head.object(State { status, reason, output: &self.output, usage: self.usage.as_ref(), error: None })
     }
 
     fn ending(&self) -> (&'static str, &'static str, Option<&'static str>) {
@@ -119,7 +122,10 @@ impl Encoder {
 
     fn open(&mut self, block: &Block, out: &mut Vec<u8>) {
         match block {
-            Block::Text => self.block = Open::Text,
+            Block::Text => {
+                self.phase = None;
+                self.block = Open::Text;
+            }
             Block::Refusal => self.block = Open::Refusal,
             Block::Reasoning => self.block = Open::Reasoning(None),
             Block::ToolCall { id, name, custom } => {
@@ -139,6 +145,9 @@ impl Encoder {
             (Open::Refusal, Delta::Text(text)) => self.say(text, true, out),
             (Open::Text, Delta::Citation(citation)) => self.cite(citation, out),
             (Open::Text, Delta::Logprobs(logprobs)) => self.weigh(logprobs, out),
+            (Open::Text, Delta::Signature(Signature { origin: ProtocolId::OpenAiResponses, value })) => {
+                self.phase = Some(value.clone());
+            }
             (Open::Text, Delta::Signature(signature)) => {
                 let carrier = Carrier::Text { signature: signature.clone() };
                 self.follow(carrier, out);
@@ -251,8 +260,13 @@ impl Encoder {
 
     /// The piece of the open message that text or a refusal goes on in, and the place of that piece.
     fn piece(&mut self, refusal: bool, out: &mut Vec<u8>) -> Option<(&mut Content, Body<'_>, &mut Sequence)> {
-        if !matches!(self.item, Some(Item::Message { .. })) || self.after.is_some() {
-            let message = |id| Item::Message { id, status: Status::InProgress, role: "assistant", content: Vec::new() };
+        let goes_on = match &self.item {
+            Some(Item::Message { phase, .. }) => self.after.is_none() && (refusal || *phase == self.phase),
+            _ => false,
+        };
+        if !goes_on {
+            let (status, phase) = (Status::InProgress, self.phase.clone());
+            let message = |id| Item::Message { id, status, role: "assistant", content: Vec::new(), phase };
             self.show(message, "msg", out);
         }
         let index = self.output.len();
@@ -376,8 +390,13 @@ impl StreamEncoder for Encoder {
             self.start("", out);
         }
         self.sequence.write_error(code(error), &error.message, error.param.as_deref(), out);
-        let state =
-            State { status: "failed", output: &self.output, usage: self.usage, error: Some(error), reason: None };
+        let state = State {
+            status: "failed",
+            output: &self.output,
+            usage: self.usage.as_ref(),
+            error: Some(error),
+            reason: None,
+        };
         let response = self.head.object(state);
         self.sequence.write_response("response.failed", &response, out);
     }

@@ -107,10 +107,15 @@ impl Reader<'_> {
         self.request.rest.push(Unmapped { path: path.to_owned(), refusal, hint: None });
     }
 
-    /// An item's `id`, `status` and `phase` mean something to the provider that issued it only.
+    /// An item's `id` and `status` mean something to the provider that issued it only; its `phase` to that provider's models.
     fn message(&mut self, mut item: Json, path: &str) -> Result<(), Malformed> {
         let role = need_string(&mut item, "role", path, "one of user, assistant, system, developer")?;
-        let parts = content::read(take(&mut item, "content"), &below(path, "content"))?;
+        let mut parts = content::read(take(&mut item, "content"), &below(path, "content"))?;
+        if let Some(value) = take_string(&mut item, "phase", path)?.filter(|_| role == "assistant") {
+            let texts = parts.iter_mut().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
+            let phase = Signature { origin: ProtocolId::OpenAiResponses, value };
+            texts.for_each(|text| text.signature = Some(phase.clone()));
+        }
         match role.as_str() {
             "system" | "developer" if self.request.messages.is_empty() => self.request.system.extend(parts),
             "system" | "developer" => self.say(Role::System, parts, path),

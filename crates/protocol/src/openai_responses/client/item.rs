@@ -16,6 +16,8 @@ pub enum Item {
         status: Status,
         role: &'static str,
         content: Vec<Content>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<String>,
     },
     Reasoning {
         id: String,

@@ -119,7 +119,9 @@ fn every_sort_of_content_is_read() {
         matches!(&request.messages[0].parts[0], Part::Media(Media { detail: Some(detail), .. }) if detail == "low")
     );
     assert!(matches!(&request.messages[0].parts[6], Part::Text(Text { cache: Some(_), .. })));
-    assert_eq!(request.messages[1].parts, [Part::text("b"), Part::Refusal("c".into())]);
+    let phase = Signature { origin: ProtocolId::OpenAiResponses, value: "final_answer".into() };
+    let said = Part::Text(Text { text: "b".into(), signature: Some(phase), ..Text::default() });
+    assert_eq!(request.messages[1].parts, [said, Part::Refusal("c".into())]);
     assert!(request.rest.is_empty());
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{encoder::Encoder, item::Item};
 use crate::{
-    Envelope, fnv,
+    Envelope, ProtocolId, fnv,
     ir::{
         ApiError, Block, Delta, ErrorKind, Event, FinishReason, Media, MediaKind, MediaSource, Output, Part, Request,
         Response, Signature, Usage,
@@ -31,7 +31,7 @@ pub struct Head {
 pub struct State<'a> {
     pub status: &'static str,
     pub output: &'a [Item],
-    pub usage: Option<Usage>,
+    pub usage: Option<&'a Usage>,
     pub error: Option<&'a ApiError>,
     /// Why it is incomplete.
     pub reason: Option<&'static str>,
@@ -81,8 +81,8 @@ struct OutputDetails {
     reasoning_tokens: u64,
 }
 
-impl From<Usage> for Counts {
-    fn from(usage: Usage) -> Self {
+impl From<&Usage> for Counts {
+    fn from(usage: &Usage) -> Self {
         Self {
             input_tokens: usage.input,
             input_tokens_details: InputDetails {
@@ -191,7 +191,7 @@ pub fn encode_response(request: &Request, response: &Response, envelope: &Envelo
     if let Some(output) = response.outputs.first() {
         unfold(output, &mut tell);
     }
-    response.usage.into_iter().for_each(|usage| tell(Event::Usage(usage)));
+    response.usage.iter().for_each(|usage| tell(Event::Usage(usage.clone())));
     encoder.result().into_bytes()
 }
 
@@ -202,12 +202,15 @@ fn unfold(output: &Output, tell: &mut impl FnMut(Event)) {
     for (at, part) in output.parts.iter().enumerate() {
         let (block, deltas) = match part {
             Part::Text(text) => {
-                let mut deltas = vec![Delta::Text(text.text.clone())];
+                // A message says from its beginning on which part of the answer it is.
+                let phase = text.signature.as_ref().is_some_and(|known| known.origin == ProtocolId::OpenAiResponses);
+                let mut deltas = Vec::from_iter(signed(&text.signature).filter(|_| phase));
+                deltas.push(Delta::Text(text.text.clone()));
                 if Some(at) == last_text {
                     deltas.extend(output.citations.iter().cloned().map(Delta::Citation));
                     deltas.extend(output.logprobs.clone().map(Delta::Logprobs));
                 }
-                deltas.extend(signed(&text.signature));
+                deltas.extend(signed(&text.signature).filter(|_| !phase));
                 (Block::Text, deltas)
             }
             Part::Refusal(text) => (Block::Refusal, vec![Delta::Text(text.clone())]),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     ProtocolId,
     ir::{
-        FOREIGN, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role,
+        FOREIGN, Losses, Media, MediaKind, MediaSource, Message, Part, Reasoning, Request, ResponseFormat, Role, Text,
         ToolCall, ToolResult,
     },
     json::Json,
@@ -139,19 +139,30 @@ impl Writer<'_> {
         written
     }
 
-    /// Items in the order in which they came about; pieces of text side by side are one message.
+    /// Items in the order in which they came about; pieces of text side by side are one message, if they are of one phase.
     fn assistant(&mut self, message: &Message) {
-        let mut said = Vec::new();
+        let mut said = Said::default();
         for part in &message.parts {
             match part {
-                Part::Text(text) if text.text.is_empty() => {}
-                Part::Text(text) => said.push(text_part("output_text", &text.text)),
+                // Some clients keep what signs a text apart from it, in front.
+                Part::Text(text) if text.text.is_empty() => self.turn_to(phase(text), &mut said),
+                Part::Text(text) => {
+                    if phase(text).is_some() {
+                        self.turn_to(phase(text), &mut said);
+                    }
+                    said.pieces.push(text_part("output_text", &text.text));
+                }
                 Part::Refusal(text) => {
-                    said.push(Json::object([("type", Json::from("refusal")), ("refusal", Json::from(text.as_str()))]));
+                    said.pieces
+                        .push(Json::object([("type", Json::from("refusal")), ("refusal", Json::from(text.as_str()))]));
                 }
                 Part::Reasoning(reasoning) => {
                     self.said(&mut said);
-                    self.thoughts.extend(thought(reasoning));
+                    let thought = thought(reasoning);
+                    if thought.is_none() && reasoning.says_something() {
+                        self.losses.dropped(&reasoning.place);
+                    }
+                    self.thoughts.extend(thought);
                 }
                 Part::ToolCall(call) => {
                     self.said(&mut said);
@@ -169,9 +180,20 @@ impl Writer<'_> {
     }
 
     /// Writes what the model has said up to here.
-    fn said(&mut self, said: &mut Vec<Json>) {
-        if !said.is_empty() {
-            self.follow(say("assistant", lone_text(std::mem::take(said))));
+    fn said(&mut self, said: &mut Said) {
+        let Said { pieces, phase } = std::mem::take(said);
+        if !pieces.is_empty() {
+            let mut item = say("assistant", lone_text(pieces));
+            phase.into_iter().for_each(|phase| item.set("phase", Json::from(phase)));
+            self.follow(item);
+        }
+    }
+
+    /// What follows is of this phase.
+    fn turn_to(&mut self, phase: Option<String>, said: &mut Said) {
+        if phase != said.phase {
+            self.said(said);
+            said.phase = phase;
         }
     }
 
@@ -180,6 +202,19 @@ impl Writer<'_> {
         self.items.append(&mut self.thoughts);
         self.items.push(item);
     }
+}
+
+/// What the model says in one message.
+#[derive(Default)]
+struct Said {
+    pieces: Vec<Json>,
+    phase: Option<String>,
+}
+
+/// Which part of an answer this protocol said that a text is. Its models want to be told again.
+fn phase(text: &Text) -> Option<String> {
+    let signature = text.signature.as_ref().filter(|known| known.origin == ProtocolId::OpenAiResponses)?;
+    Some(signature.value.clone())
 }
 
 /// Notes what cannot stand among instructions, which are text alone.

@@ -25,6 +25,9 @@ pub struct Item<'a> {
     pub arguments: Raw<'a>,
     #[serde(borrow)]
     pub input: Str<'a>,
+    /// Whether a message is a remark on the way or the answer.
+    #[serde(borrow)]
+    pub phase: Str<'a>,
     #[serde(borrow)]
     pub content: List<Piece<'a>>,
     #[serde(borrow)]

@@ -59,6 +59,6 @@ impl Outbound for OpenAiResponses {
     }
 
     fn counting(&self) -> Option<&dyn Counting> {
-        Some(&count::Count)
+        Some(&count::COUNT)
     }
 }

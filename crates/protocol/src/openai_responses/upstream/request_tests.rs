@@ -375,3 +375,26 @@ fn what_both_of_openais_protocols_know_is_handed_on_and_the_rest_is_told() {
     assert_eq!(losses.paths(), "n,logit_bias,later");
     assert_eq!(losses.refusals().map(|(path, _)| path).collect::<Vec<_>>(), ["n", "logit_bias"]);
 }
+
+#[test]
+fn a_message_is_of_one_phase_wherever_its_mark_stood() {
+    let text = |text: &str, phase: Option<&str>| {
+        let signature = phase.map(|value| Signature { origin: ProtocolId::OpenAiResponses, value: value.into() });
+        Part::Text(Text { text: text.into(), signature, ..Text::default() })
+    };
+    let of = |parts| {
+        let items = Json::parse(input(vec![assistant(parts)]).0.as_bytes()).unwrap();
+        let told = |item: &Json| (item.get("phase").map(Json::to_string), item.get("content").map(Json::to_string));
+        items.items().unwrap().iter().map(told).collect::<Vec<_>>()
+    };
+    let (remark, answer) = (Some(r#""commentary""#.to_owned()), Some(r#""final_answer""#.to_owned()));
+    let expected = [(remark.clone(), Some(r#""a""#.to_owned())), (answer, Some(r#""b""#.to_owned()))];
+    assert_eq!(of(vec![text("a", Some("commentary")), text("b", Some("final_answer"))]), expected);
+    // A stream of Gemini's protocol has the mark in a part of its own, before the text.
+    let apart = [("", Some("commentary")), ("a", None), ("", Some("final_answer")), ("b", None)];
+    assert_eq!(of(apart.map(|(said, phase)| text(said, phase)).to_vec()), expected);
+    assert_eq!(of(vec![text("a", Some("commentary")), text("b", Some("commentary"))]).len(), 1);
+    let foreign = Signature { origin: ProtocolId::Gemini, value: "x".into() };
+    let signed = Part::Text(Text { text: "a".into(), signature: Some(foreign), ..Text::default() });
+    assert_eq!(of(vec![signed])[0].0, None);
+}

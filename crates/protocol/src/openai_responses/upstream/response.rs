@@ -122,8 +122,8 @@ impl<'a> Answer<'a> {
             output: counts.output_tokens.0.unwrap_or(0),
             cache_read: input.cached_tokens.0.unwrap_or(0),
             cache_write: input.cache_write_tokens.0.unwrap_or(0),
-            cache_write_1h: 0,
             reasoning: output.reasoning_tokens.0,
+            ..Usage::default()
         })
     }
 }

@@ -65,11 +65,13 @@ pub struct Telling {
     begun: bool,
     /// Arguments that came before the name.
     early: String,
+    /// Which part of the answer a message is, where the server tells.
+    phase: Option<String>,
 }
 
 impl Telling {
     pub fn new(kind: Kind, stand_in: String) -> Self {
-        Self { kind, stand_in, open: None, told: Vec::new(), cited: 0, begun: false, early: String::new() }
+        Self { kind, stand_in, open: None, told: Vec::new(), cited: 0, begun: false, early: String::new(), phase: None }
     }
 
     pub fn kind(&self) -> Kind {
@@ -78,6 +80,7 @@ impl Telling {
 
     /// The item began.
     pub fn begin(&mut self, item: &Item<'_>, out: &mut Vec<Event>) {
+        self.phase = item.phase.some();
         match self.kind {
             Kind::Call { custom } => self.name(item, custom, out),
             Kind::Other if !self.begun => {
@@ -236,5 +239,8 @@ impl Telling {
             Slot::Refusal(_) => Block::Refusal,
             Slot::Summary(_) | Slot::Thought(_) | Slot::Arguments | Slot::Input => Block::Reasoning,
         }));
+        if let (Slot::Text(_), Some(value)) = (slot, self.phase.clone()) {
+            out.push(Event::Delta(Delta::Signature(Signature { origin: ProtocolId::OpenAiResponses, value })));
+        }
     }
 }

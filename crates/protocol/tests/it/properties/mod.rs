@@ -166,7 +166,7 @@ proptest! {
             calls_back.sort();
             prop_assert_eq!(calls, calls_back, "{}", id.as_str());
             prop_assert_eq!(spoken.reason(), heard.reason(), "{}", id.as_str());
-            let counts = |response: &Response| response.usage.map(|usage| (usage.input, usage.cache_read, usage.output));
+            let counts = |response: &Response| response.usage.as_ref().map(|usage| (usage.input, usage.cache_read, usage.output));
             prop_assert_eq!(counts(&before), counts(&after), "{}", id.as_str());
             prop_assert_eq!(back.iter().filter(|event| matches!(event, Event::Start { .. })).count(), 1);
         }
