@@ -17,11 +17,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    cache::Cache,
     catalog::{self, Catalog},
     clock, cluster,
     config::Config,
     doctor::Doctor,
     gateway::{
+        Earned,
         responses::{self, Conversations},
         whereabouts::Whereabouts,
     },
@@ -61,10 +63,14 @@ pub struct App {
     pub models: Models,
     /// To the providers.
     pub upstream: Client,
+    /// How many second requests may be sent although the first has not failed.
+    pub hedges: Earned,
     /// Where things are that stay at providers.
     pub whereabouts: Whereabouts,
     /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
     pub conversations: Conversations,
+    /// What is given again, where answers are kept.
+    pub cache: Option<Arc<Cache>>,
     /// What other gateways on the same database know of this one; its epoch and when it was seen are the start's.
     pub node: Node,
     /// Cancelled when the gateway is to stop.
@@ -130,10 +136,12 @@ impl App {
         };
         let journal = Journal::start(
             store.clone(),
+            master_key.log(),
             journal::Settings {
                 capacity: config.journal.capacity,
                 batch: config.journal.batch,
                 flush_interval: config.journal.flush_interval,
+                content_capacity: config.journal.content_capacity,
             },
         );
         let upstream = Client::new(&ClientConfig {
@@ -143,6 +151,7 @@ impl App {
         let (shared, sharing) = Shared::start(&config.redis).await?.unzip();
         let app = Arc::new(Self {
             admin_key,
+            cache: Cache::of(&config.cache, shared.as_ref(), &master_key),
             health: Health::new(policy),
             journal,
             limits: Limits::new(shared.clone()),
@@ -152,6 +161,7 @@ impl App {
             models: models(&config)?,
             traces: Traces::start(&config.telemetry, &upstream)?,
             upstream,
+            hedges: Earned::default(),
             whereabouts: Whereabouts::default(),
             conversations: Conversations::new(&config.responses),
             stopping: CancellationToken::new(),
@@ -313,7 +323,8 @@ fn stand_by(config: &Config, store: &Store, error: anyhow::Error) -> anyhow::Res
 /// others out and says so.
 async fn check_master_key(store: &Store, master_key: &MasterKey) -> anyhow::Result<()> {
     let providers = store.providers().await?;
-    let mut sealed = providers.iter().filter_map(|row| Some((row.id, row.api_key.as_ref()?))).peekable();
+    let mut sealed =
+        providers.iter().filter_map(|row| Some((row.id, row.api_key.as_ref().or(row.api_keys.as_ref())?))).peekable();
     if sealed.peek().is_some() && sealed.all(|(id, key)| master_key.open(id, key).is_err()) {
         anyhow::bail!(
             "MASTER_KEY or the file auth.master_key_file does not open the stored provider keys: restore the one they were \

@@ -32,6 +32,8 @@ pub struct Price {
     usual: Rates,
     /// The rates of a whole request whose input is longer than so many tokens.
     long: Option<(u64, Rates)>,
+    /// Micro-dollars for a thousand of the provider's searches of the web. What it fetches there is free.
+    web_search: Option<i64>,
 }
 
 impl Price {
@@ -44,11 +46,11 @@ impl Price {
             cache_write: model.cache_write_price,
             cache_write_1h: None,
         };
-        Some(Self { usual, long: None })
+        Some(Self { usual, long: None, web_search: None })
     }
 
-    /// Nano-dollars; `None` only if it does not fit, which takes more tokens than there are.
-    pub fn cost(&self, usage: &Usage) -> Option<i64> {
+    /// Nano-dollars of the answer's tokens alone; `None` only if it does not fit, which takes more tokens than there are.
+    pub fn of_tokens(&self, usage: &Usage) -> Option<i64> {
         let rates = match &self.long {
             Some((limit, rates)) if usage.input > *limit => rates,
             _ => &self.usual,
@@ -108,14 +110,20 @@ impl Prices {
         Ok(Self { by_kind, agreed })
     }
 
-    /// Nano-dollars, by the model's name alone.
-    pub fn cost(&self, model: &str, usage: &Usage) -> Option<i64> {
-        self.price(None, model)?.cost(usage)
-    }
-
-    /// Nano-dollars, at a provider of the type `kind`, whose own price counts before everybody's.
-    pub fn cost_at(&self, kind: &str, model: &str, usage: &Usage) -> Option<i64> {
-        self.price(Some(kind), model)?.cost(usage)
+    /// Nano-dollars of all that was billed, at a provider of the type `kind`, whose own price counts before everybody's; where
+    /// the operator put one on the model, that is the price of its tokens. `None` if the price of any of it is not known.
+    pub fn cost_at(&self, kind: &str, model: &str, own: Option<&Price>, usage: &Usage) -> Option<i64> {
+        let listed = || self.price(Some(kind), model);
+        let searches = match usage.web_searches {
+            0 => 0,
+            count => searching(own.and_then(|own| own.web_search).or_else(|| listed()?.web_search)?, count)?,
+        };
+        let beside = usage.beside.iter().map(|it| match &it.model {
+            None => own.or_else(listed)?.of_tokens(&it.usage),
+            Some(model) => self.price(Some(kind), model)?.of_tokens(&it.usage),
+        });
+        let answer = own.or_else(listed)?.of_tokens(usage);
+        [answer, Some(searches)].into_iter().chain(beside).try_fold(0_i64, |sum, part| sum.checked_add(part?))
     }
 
     /// The price of `model`, under its own name, without a date or version behind it, or without a vendor before it.
@@ -144,6 +152,11 @@ impl Prices {
             name = rest;
         }
     }
+}
+
+/// Nano-dollars of so many searches, at micro-dollars for a thousand: these are the same unit.
+fn searching(rate: i64, count: u64) -> Option<i64> {
+    rate.checked_mul(i64::try_from(count).ok()?)
 }
 
 /// `gpt-4o` of `gpt-4o-2024-11-20`, `claude-x` of `claude-x-20250514` or `claude-x@20250514`, `gemini-x` of `gemini-x-001`,
@@ -183,6 +196,8 @@ struct Entry {
     cached_input: Option<f64>,
     cache_write: Option<f64>,
     cache_write_1h: Option<f64>,
+    /// Dollars for a thousand searches of the web.
+    web_search: Option<f64>,
     above: Option<Above>,
 }
 
@@ -219,7 +234,7 @@ impl Entry {
             cache_write_1h: self.cache_write_1h.map(micro).transpose()?,
         };
         let long = self.above.as_ref().map(|above| Ok::<_, anyhow::Error>((above.tokens, above.rates(usual)?)));
-        Ok(Price { usual, long: long.transpose()? })
+        Ok(Price { usual, long: long.transpose()?, web_search: self.web_search.map(micro).transpose()? })
     }
 }
 
@@ -248,10 +263,18 @@ pub fn micro(dollars: f64) -> anyhow::Result<i64> {
 
 #[cfg(test)]
 mod tests {
+    use llm_protocol::ir::Beside;
+
     use super::*;
 
     fn prices() -> Prices {
         Prices::load(None).unwrap()
+    }
+
+    impl Prices {
+        fn cost(&self, model: &str, usage: &Usage) -> Option<i64> {
+            self.cost_at("", model, None, usage)
+        }
     }
 
     fn usage(input: u64, output: u64) -> Usage {
@@ -296,13 +319,39 @@ mod tests {
     #[test]
     fn fractions_of_a_nano_dollar_are_rounded() {
         // $0.0375 a million is 37.5 nano-dollars a token.
-        let price = Price { usual: Rates { input: 37_500, ..zero() }, long: None };
-        assert_eq!(price.cost(&usage(1, 0)), Some(38));
-        assert_eq!(price.cost(&usage(2, 0)), Some(75));
+        let price = Price { usual: Rates { input: 37_500, ..zero() }, long: None, web_search: None };
+        assert_eq!(price.of_tokens(&usage(1, 0)), Some(38));
+        assert_eq!(price.of_tokens(&usage(2, 0)), Some(75));
     }
 
     fn zero() -> Rates {
         Rates { input: 0, output: 0, cached_input: None, cache_write: None, cache_write_1h: None }
+    }
+
+    #[test]
+    fn searches_cost_by_the_thousand_and_fetches_nothing() {
+        let searched = Usage { web_searches: 3, web_fetches: 9, ..usage(1000, 0) };
+        // Ten dollars for a thousand searches.
+        assert_eq!(prices().cost("claude-sonnet-4-5", &searched), Some(3_000_000 + 30_000_000));
+        assert_eq!(prices().cost("gpt-4o", &searched), None, "nobody says what a search costs there");
+    }
+
+    #[test]
+    fn what_was_taken_beside_the_answer_costs_what_its_own_model_costs() {
+        let beside = |model: Option<&str>| Beside { model: model.map(str::to_owned), usage: usage(1000, 100) };
+        let with = |list: Vec<Beside>| Usage { beside: list, ..usage(10, 1) };
+        let cost = |usage: &Usage| prices().cost("claude-sonnet-4-5", usage);
+        let (answer, summary, advice) = (10 * 3_000 + 15_000, 1000 * 3_000 + 100 * 15_000, 1000 * 5_000 + 100 * 25_000);
+        assert_eq!(cost(&with(vec![beside(None), beside(Some("claude-opus-4-8"))])), Some(answer + summary + advice));
+        assert_eq!(cost(&with(vec![beside(Some("claude-of-next-year"))])), None);
+    }
+
+    #[test]
+    fn an_operators_price_is_that_of_tokens_and_the_table_keeps_that_of_searches() {
+        let own = Price { usual: Rates { input: 1_000_000, ..zero() }, long: None, web_search: None };
+        let searched = Usage { web_searches: 1, ..usage(5, 5) };
+        let cost = prices().cost_at("anthropic", "claude-sonnet-4-5", Some(&own), &searched);
+        assert_eq!(cost, Some(5_000 + 10_000_000));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -19,8 +20,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The key that seals providers' keys. It comes from the operator or from a file that the first start makes.
-pub struct MasterKey(RandomizedNonceKey);
+/// The key that seals providers' keys, and from which the others come. It comes from the operator or from a file that the first
+/// start makes.
+pub struct MasterKey {
+    providers: RandomizedNonceKey,
+    answers: Arc<ContentKey>,
+    log: Arc<ContentKey>,
+}
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,18 +54,36 @@ impl MasterKey {
     /// From any text or bytes; what has little chance in it makes a weak key.
     pub fn derive(material: &[u8]) -> Self {
         let extracted = Salt::new(HKDF_SHA256, b"llm-orchestrator").extract(material);
-        let mut key = [0_u8; 32];
-        extracted
-            .expand(&[b"provider keys"], HKDF_SHA256)
-            .and_then(|expanded| expanded.fill(&mut key))
-            .expect("HKDF-SHA-256 gives out 32 bytes");
-        Self(RandomizedNonceKey::new(&AES_256_GCM, &key).expect("AES-256-GCM takes 32 bytes"))
+        let key_for = |purpose: &[u8]| {
+            let mut key = [0_u8; 32];
+            extracted
+                .expand(&[purpose], HKDF_SHA256)
+                .and_then(|expanded| expanded.fill(&mut key))
+                .expect("HKDF-SHA-256 gives out 32 bytes");
+            RandomizedNonceKey::new(&AES_256_GCM, &key).expect("AES-256-GCM takes 32 bytes")
+        };
+        Self {
+            providers: key_for(b"provider keys"),
+            answers: Arc::new(ContentKey(key_for(b"answers"))),
+            log: Arc::new(ContentKey(key_for(b"log"))),
+        }
+    }
+
+    /// The key that seals answers which are kept to be given again.
+    pub fn answers(&self) -> Arc<ContentKey> {
+        self.answers.clone()
+    }
+
+    /// The key that seals what the log has of requests and answers.
+    pub fn log(&self) -> Arc<ContentKey> {
+        self.log.clone()
     }
 
     /// Seals a key so that it opens for the same provider only.
     pub fn seal(&self, provider_id: i64, key: &SecretString) -> String {
         let mut text = key.expose_secret().as_bytes().to_vec();
-        let nonce = self.0.seal_in_place_append_tag(aad(provider_id), &mut text).expect("a key is shorter than 64 GiB");
+        let nonce =
+            self.providers.seal_in_place_append_tag(aad(provider_id), &mut text).expect("a key is shorter than 64 GiB");
         let mut bytes = nonce.as_ref().to_vec();
         bytes.append(&mut text);
         format!("{SEAL_VERSION}{}", STANDARD.encode(bytes))
@@ -72,9 +96,32 @@ impl MasterKey {
         let (nonce, text) = bytes.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CannotOpen)?;
         let mut text = text.to_vec();
-        let opened = self.0.open_in_place(nonce, aad(provider_id), &mut text).map_err(|_| CannotOpen)?;
+        let opened = self.providers.open_in_place(nonce, aad(provider_id), &mut text).map_err(|_| CannotOpen)?;
         let opened = std::str::from_utf8(opened).map_err(|_| CannotOpen)?;
         Ok(SecretString::from(opened))
+    }
+}
+
+/// A key that seals what clients and models say, where it is kept outside of this process.
+pub struct ContentKey(RandomizedNonceKey);
+
+impl ContentKey {
+    /// Seals a text so that it opens under the same name only.
+    pub fn seal(&self, name: &str, mut text: Vec<u8>) -> Vec<u8> {
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(name), &mut text);
+        let mut sealed = nonce.expect("a text is shorter than 64 GiB").as_ref().to_vec();
+        sealed.append(&mut text);
+        sealed
+    }
+
+    /// Opens what [`ContentKey::seal`] made under the same name.
+    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CannotOpen)?;
+        let mut text = text.to_vec();
+        let length = self.0.open_in_place(nonce, Aad::from(name), &mut text).map_err(|_| CannotOpen)?.len();
+        text.truncate(length);
+        Ok(text)
     }
 }
 
@@ -266,6 +313,17 @@ mod tests {
         assert_eq!(master.open(7, &sealed).unwrap().expose_secret(), "sk-secret");
         assert_eq!(master.open(8, &sealed).unwrap_err(), CannotOpen);
         assert_eq!(MasterKey::derive(b"another master key").open(7, &sealed).unwrap_err(), CannotOpen);
+    }
+
+    #[test]
+    fn a_sealed_answer_opens_again_under_its_name_only() {
+        let key = MasterKey::derive(b"a long enough master key").answers();
+        let sealed = key.seal("one", b"words".to_vec());
+        assert!(!sealed.windows(5).any(|window| window == b"words"));
+        assert_eq!(key.open("one", &sealed), Ok(b"words".to_vec()));
+        assert_eq!(key.open("other", &sealed), Err(CannotOpen));
+        assert_eq!(key.open("one", &sealed[..7]), Err(CannotOpen));
+        assert_eq!(MasterKey::derive(b"another master key").answers().open("one", &sealed), Err(CannotOpen));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let drain = CancellationToken::new();
     let threads = Threads::per_core().context("cannot start the threads that serve")?;
-    let router = http::router(app.clone());
-    let serving = server::serve(listener, router, &app.config.server, &threads, drain.clone(), app.last_call.clone());
+    let handler = http::handler(app.clone());
+    let serving = server::serve(listener, handler, &app.config.server, &threads, drain.clone(), app.last_call.clone());
     tokio::pin!(serving);
     let report = tokio::select! {
         report = &mut serving => report,

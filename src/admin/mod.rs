@@ -3,6 +3,7 @@
 //! To add an operation, write its handler in the folder of its noun and name it in that folder's `router`.
 
 mod auth;
+mod cache;
 mod error;
 mod input;
 pub mod keys;
@@ -44,7 +45,9 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(system::health))
         .routes(routes!(system::stats))
         .routes(routes!(system::logs))
+        .routes(routes!(system::log))
         .routes(routes!(system::export))
         .routes(routes!(system::cluster))
         .routes(routes!(system::verify))
+        .routes(routes!(cache::forget))
 }

@@ -40,6 +40,8 @@ pub struct Caller {
     pub subject: Option<Subject>,
     /// What it may do.
     pub allowance: Allowance,
+    /// Whether its requests are logged with what was said in them, where the configuration allows that.
+    pub log_content: bool,
 }
 
 /// A family of calls, as keys are for some of them. Every route belongs to one.
@@ -136,6 +138,7 @@ impl Caller {
             allowed_endpoints: key.allowed_endpoints.map(endpoints),
             allowed_addresses: key.allowed_addresses.map(addresses),
             expires_at: key.expires_at,
+            log_content: key.log_content,
             // Both texts are one caller's.
             subject: Some(Subject::Key(key.hash)),
             allowance: Allowance {

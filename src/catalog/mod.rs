@@ -2,7 +2,9 @@
 //!
 //! Nothing here waits for a database. A request keeps the snapshot it began with.
 
+mod account;
 mod caller;
+pub mod keyring;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +16,10 @@ use hyper::http::HeaderMap;
 use llm_protocol::{Needs, ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::caller::{Caller, Endpoint, forbidden};
+pub use self::{
+    account::Account,
+    caller::{Caller, Endpoint, forbidden},
+};
 use crate::{
     doctor::Report,
     health::{Health, ProviderHealth},
@@ -42,7 +47,7 @@ pub struct Catalog {
 }
 
 /// A provider, ready to be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Provider {
     pub id: i64,
     pub name: Arc<str>,
@@ -52,6 +57,10 @@ pub struct Provider {
     /// With its version segment, without a trailing slash.
     pub base_url: String,
     pub key: Option<SecretString>,
+    /// Which of its keys that is, where it has several and one was chosen.
+    pub account: Option<Account>,
+    /// The provider as each of its keys sees it, where it has several.
+    pub accounts: Vec<Arc<Provider>>,
     /// Settings of its kind.
     pub options: Options,
     /// What every request carries besides.
@@ -207,9 +216,13 @@ impl Catalog {
         self.disabled.contains(selector) || !self.select(selector).is_empty()
     }
 
-    /// Forgets the health of providers that are gone.
+    /// Forgets the health of providers and keys that are gone.
     pub fn prune(&self, health: &Health, existing: &HashSet<i64>) {
         health.retain(|id| existing.contains(&id));
+        for provider in &self.providers {
+            let accounts = provider.accounts.iter().filter_map(|account| account.account.as_ref());
+            provider.health.retain_keys(&accounts.map(|account| account.health.clone()).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -291,12 +304,19 @@ pub fn provider(
             "its {what} was sealed with another master key: restore MASTER_KEY or the key file, or set it anew"
         )),
     };
+    let keys = match open("keys", &row.api_keys)? {
+        Some(text) => keyring::read(&text)?.into_iter().filter(|key| key.enabled).collect(),
+        None => Vec::new(),
+    };
+    if row.api_keys.is_some() && keys.is_empty() {
+        return Err("all its keys are switched off".into());
+    }
     let key = open("key", &row.api_key)?;
     let headers = match open("extra_headers", &row.extra_headers)? {
         None => HeaderMap::new(),
         Some(text) => {
             let given = serde_json::from_str(text.expose_secret()).map_err(|_| "its extra_headers cannot be read")?;
-            extras::headers(&given, key.is_some())?
+            extras::headers(&given, key.is_some() || !keys.is_empty())?
         }
     };
     let proxy = match open("proxy", &row.proxy)? {
@@ -305,13 +325,15 @@ pub fn provider(
     };
     let options = row.options.clone().unwrap_or_default();
     let address = row.base_url.clone().or_else(|| kind.vendor.address(&options));
-    Ok(Provider {
+    let provider = Provider {
         id: row.id,
         name: row.name.as_str().into(),
         kind,
         protocols,
         base_url: kind.base(address.as_deref()).ok_or("it has no base_url")?,
         key,
+        account: None,
+        accounts: Vec::new(),
         options,
         headers,
         fields: row.extra_body.as_ref().map(extras::Fields::read).transpose()?.unwrap_or_default(),
@@ -327,7 +349,8 @@ pub fn provider(
         findings: Report::of(row.capabilities.as_ref()),
         created: row.created_at / 1_000_000,
         health: health.of(row.id),
-    })
+    };
+    Ok(if keys.is_empty() { provider } else { provider.with_keys(keys) })
 }
 
 fn model(row: &store::Model, routes: &[store::ModelProvider], providers: &[Arc<Provider>]) -> Model {

@@ -97,10 +97,11 @@ async fn rotate_master_key(file: Option<&Path>, to: &Path) -> anyhow::Result<Exi
     let old = MasterKey::load(auth.master_key.as_ref(), &auth.master_key_file)?;
     let new = MasterKey::load(None, to)?;
     let reseal = |provider: &mut Provider| {
-        for sealed in [&mut provider.api_key, &mut provider.extra_headers, &mut provider.proxy].into_iter().flatten() {
-            let opened = old.open(provider.id, sealed);
-            let opened = opened.with_context(|| format!("provider {}; nothing was changed", provider.name))?;
-            *sealed = new.seal(provider.id, &opened);
+        let (id, name) = (provider.id, provider.name.clone());
+        for sealed in provider.sealed().into_iter().flatten() {
+            let opened = old.open(id, sealed);
+            let opened = opened.with_context(|| format!("provider {name}; nothing was changed"))?;
+            *sealed = new.seal(id, &opened);
         }
         anyhow::Ok(())
     };

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// When a running gateway learns of it.
-const RUNNING: &str = "A gateway that is running takes notice within two seconds.";
+const RUNNING: &str = "A gateway that is running takes notice within a second.";
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -135,6 +135,9 @@ pub struct Fields {
     /// Requests that run at the same time [default: as configured]
     #[arg(long, value_name = "COUNT")]
     concurrent_requests: Option<i64>,
+    /// Whether its requests are logged with what was said in them [default: false]
+    #[arg(long, value_name = "BOOL")]
+    log_content: Option<bool>,
     /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
@@ -163,6 +166,7 @@ impl Fields {
             ("requests_per_minute", self.requests_per_minute.map(Value::from)),
             ("tokens_per_minute", self.tokens_per_minute.map(Value::from)),
             ("concurrent_requests", self.concurrent_requests.map(Value::from)),
+            ("log_content", self.log_content.map(Value::from)),
             ("expires_at", self.expires.map(Value::from)),
             ("fidelity", self.fidelity.map(Value::from)),
             ("strict", self.strict.then(|| Value::from(true))),
@@ -181,8 +185,8 @@ impl Command {
                 if let Some(source) = key_from {
                     body.insert("key".to_owned(), read_key(&source)?.expose_secret().into());
                 }
-                let (input, reserved) = (read(body)?, reserved(file)?);
-                wait_for(with_store(file, async |store| create(store, &input, &reserved, json).await))
+                let (input, config) = (read(body)?, Config::load(file)?);
+                wait_for(with_store(file, async |store| create(store, &config, &input, json).await))
             }
             Self::List { owner, tag, enabled, q, json } => {
                 let filter = Filter { owner, tag, enabled, text: q };
@@ -193,8 +197,8 @@ impl Command {
                 let mut body = fields.into_body();
                 body.extend(name.map(|name| ("name".to_owned(), name.into())));
                 body.extend(clear.into_iter().map(|field| (field, Value::Null)));
-                let input = read(body)?;
-                wait_for(with_store(file, async |store| update(store, id, &input, json).await))
+                let (input, config) = (read(body)?, Config::load(file)?);
+                wait_for(with_store(file, async |store| update(store, &config, id, &input, json).await))
             }
             Self::Rotate { id, overlap, json } => {
                 wait_for(with_store(file, async |store| rotate(store, id, &Rotation { overlap }, json).await))
@@ -236,14 +240,15 @@ fn read_key(source: &Path) -> anyhow::Result<SecretString> {
 }
 
 /// What opens something already by the configuration.
-fn reserved(file: Option<&Path>) -> anyhow::Result<Vec<KeyHash>> {
-    let auth = Config::load(file)?.auth;
-    let keys = auth.api_keys.iter().chain(&auth.admin_key);
-    Ok(keys.map(|key| KeyHash::of(key.expose_secret())).collect())
+fn reserved(config: &Config) -> Vec<KeyHash> {
+    let keys = config.auth.api_keys.iter().chain(&config.auth.admin_key);
+    keys.map(|key| KeyHash::of(key.expose_secret())).collect()
 }
 
-async fn create(store: &Store, input: &KeyInput, reserved: &[KeyHash], json: bool) -> anyhow::Result<Exit> {
-    let (text, row) = changes::create(store, input, |hash| reserved.contains(hash)).await.map_err(plain)?;
+async fn create(store: &Store, config: &Config, input: &KeyInput, json: bool) -> anyhow::Result<Exit> {
+    let reserved = reserved(config);
+    let made = changes::create(store, &config.journal, input, |hash| reserved.contains(hash));
+    let (text, row) = made.await.map_err(plain)?;
     match text {
         Some(text) => print_new(&text, &row, json)?,
         None if json => say(pretty(&NewKey::of(None, &row))?)?,
@@ -258,8 +263,8 @@ async fn rotate(store: &Store, id: i64, rotation: &Rotation, json: bool) -> anyh
     Ok(Exit::Ok)
 }
 
-async fn update(store: &Store, id: i64, input: &KeyInput, json: bool) -> anyhow::Result<Exit> {
-    let row = changes::change(store, id, input).await.map_err(plain)?;
+async fn update(store: &Store, config: &Config, id: i64, input: &KeyInput, json: bool) -> anyhow::Result<Exit> {
+    let row = changes::change(store, &config.journal, id, input).await.map_err(plain)?;
     print_one(&row, json)?;
     Ok(Exit::Ok)
 }

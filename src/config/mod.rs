@@ -4,12 +4,14 @@
 //! with `llm-orchestrator check-config --example > config.example.toml`.
 
 mod auth;
+mod cache;
 mod database;
 mod environment;
 mod error;
 mod example;
 mod file;
 mod health;
+mod hedging;
 mod journal;
 mod limits;
 mod logging;
@@ -30,12 +32,14 @@ use std::path::Path;
 
 pub use self::{
     auth::AuthConfig,
+    cache::{Backend as CacheBackend, CacheConfig},
     database::{DatabaseConfig, DatabaseUrl},
     environment::Environment,
     error::ConfigError,
     example::text as example,
     health::HealthConfig,
-    journal::JournalConfig,
+    hedging::HedgingConfig,
+    journal::{JournalConfig, LogContents},
     limits::LimitsConfig,
     logging::{LogFormat, LogLevel, LoggingConfig},
     metrics::MetricsConfig,
@@ -45,9 +49,9 @@ pub use self::{
     redis::RedisConfig,
     reference::text as reference,
     responses::{Keeping, ResponsesConfig},
-    routing::RoutingConfig,
+    routing::{Choice, RoutingConfig},
     server::ServerConfig,
-    telemetry::TelemetryConfig,
+    telemetry::{TelemetryConfig, TraceSampler, TraceShare},
 };
 
 /// Every key has a variable that begins so.
@@ -77,6 +81,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// How to send requests to providers.
     pub routing: RoutingConfig,
+    /// When to ask a second provider.
+    pub hedging: HedgingConfig,
     /// How much a client may do.
     pub limits: LimitsConfig,
     /// How request logs reach the database.
@@ -87,6 +93,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// What to keep of answers.
     pub responses: ResponsesConfig,
+    /// Which answers to give again.
+    pub cache: CacheConfig,
     /// Providers the environment names; created when the database has none yet.
     pub env_providers: Vec<EnvProvider>,
 }
@@ -108,7 +116,7 @@ impl Config {
     }
 
     /// The sections in the order of the example file.
-    fn sections_mut(&mut self) -> [&mut dyn section::Section; 14] {
+    fn sections_mut(&mut self) -> [&mut dyn section::Section; 16] {
         [
             &mut self.server,
             &mut self.database,
@@ -119,11 +127,13 @@ impl Config {
             &mut self.telemetry,
             &mut self.health,
             &mut self.routing,
+            &mut self.hedging,
             &mut self.limits,
             &mut self.journal,
             &mut self.pricing,
             &mut self.models,
             &mut self.responses,
+            &mut self.cache,
         ]
     }
 
@@ -136,6 +146,7 @@ impl Config {
         self.telemetry.check()?;
         self.health.check()?;
         self.routing.check()?;
+        self.cache.check(self.redis.url.is_some())?;
         self.check_open_door()
     }
 

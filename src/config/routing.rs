@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::section::section;
+use super::{
+    section::section,
+    setting::{Given, Setting},
+};
 use crate::fidelity::Fidelity;
 
 section! {
@@ -34,6 +37,33 @@ section! {
         pub keep_alive_interval: Duration = Duration::from_secs(15), range 0.1..=3600.0;
         /// What happens to a request that a provider's protocol cannot say in full: "strict" refuses it, "warn" leaves out what matters little, "lenient" leaves out all that can be.
         pub fidelity: Fidelity = Fidelity::Warn;
+        /// Who of several equally preferred providers is asked first: "weighted" chance, or by "least_latency" who begins to answer sooner.
+        pub policy: Choice = Choice::Weighted;
+    }
+}
+
+/// Who of several equally preferred providers is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Weighted,
+    LeastLatency,
+}
+
+impl Setting for Choice {
+    fn read(given: &Given<'_>) -> Result<Self, String> {
+        match String::read(given)?.trim() {
+            "weighted" => Ok(Self::Weighted),
+            "least_latency" => Ok(Self::LeastLatency),
+            _ => Err("is none of weighted and least_latency".to_owned()),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        let name = match self {
+            Self::Weighted => "weighted",
+            Self::LeastLatency => "least_latency",
+        };
+        name.to_owned().show()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     catalog::Provider,
     clock,
     config::RoutingConfig,
-    gateway::attempt,
+    gateway::attempt::{self, Reading},
     health::probe,
     providers::{self, Call, Outgoing},
     upstream::{Client, late, read_whole},
@@ -227,7 +227,17 @@ impl Patient<'_> {
         let question = Canonical { model: self.model.to_owned(), ..question };
         let outgoing = self.address(outbound, question.stream, self.encode(outbound, &question).0)?;
         let Doctor { client, limits, .. } = self.doctor;
-        match attempt::send(client, self.provider, &outgoing, question.stream, limits, deadline).await?.answer {
+        match attempt::send(
+            client,
+            (self.provider, self.model),
+            &outgoing,
+            Reading::of(question.stream),
+            limits,
+            deadline,
+        )
+        .await?
+        .answer
+        {
             attempt::Answer::Whole { response, .. } => Ok(response),
             attempt::Answer::Stream(mut upstream) => {
                 let mut response = Response { outputs: vec![Output::default()], ..Response::default() };

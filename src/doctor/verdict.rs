@@ -96,7 +96,7 @@ pub fn chat(answer: &Answer) -> Finding {
 }
 
 pub fn stream_usage(answer: &Answer) -> Finding {
-    on(answer, |response| match response.usage {
+    on(answer, |response| match &response.usage {
         Some(usage) if usage.output > 0 => Finding::yes(format!("{} in, {} out", usage.input, usage.output)),
         Some(_) => Finding::no("counts of zero"),
         None => Finding::no("no counts"),

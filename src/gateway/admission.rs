@@ -110,6 +110,11 @@ pub fn estimate_of(app: &App, inbound: &dyn Inbound, body: &Bytes) -> Estimate {
     }
 }
 
+/// Tokens that a request probably takes, by its length alone: four bytes a token, as of English.
+pub fn by_length(body: &Bytes) -> u64 {
+    body.len() as u64 / 4
+}
+
 /// Tokens of a body as a text; none of one that is not.
 pub fn estimate_of_text(body: &Bytes) -> u64 {
     std::str::from_utf8(body).map_or(0, estimate::text)

@@ -90,6 +90,11 @@ impl Asked {
         Ok(Self { wish, stream, timeout, retries, fidelity, removals, echo })
     }
 
+    /// Whether this field is taken out of the body, since it is this gateway's own.
+    pub(super) fn removes(&self, field: &str) -> bool {
+        self.removals.iter().any(|edit| matches!(edit, Edit::Remove(removed) if removed == field))
+    }
+
     pub(super) fn patience(&self) -> Patience {
         Patience { timeout: self.timeout, retries: self.retries, stream: self.stream }
     }

@@ -1,21 +1,24 @@
 //! One try at one target: send, wait, and read as much as it takes to know that there is an answer.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, header, response::Parts};
 use bytes::Bytes;
 use llm_protocol::{
-    ir::{ApiError, ErrorKind, Response},
+    Assembler,
+    ir::{ApiError, ErrorKind, Output, Response},
     sse::write_data,
 };
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::stream::Upstream;
+use super::stream::{Step, Upstream};
 use crate::{
     catalog::Provider,
     clock,
     config::RoutingConfig,
     providers::{self, Outgoing},
-    upstream::{Client, Incoming, Pieces, late, malformed, read_whole, retry_after},
+    upstream::{Client, Incoming, Pieces, late, malformed, read_whole, retry_after, stalled, too_long},
 };
 
 /// What came of an attempt that did not fail.
@@ -35,24 +38,54 @@ pub struct Reply {
     pub headers: HeaderMap,
 }
 
+/// How an answer was asked for, and is read.
+pub enum Reading {
+    Whole,
+    Stream,
+    /// As a stream that becomes a whole answer here.
+    Assembled {
+        /// Makes its body, where somebody wants that.
+        body: Option<Box<dyn Assembler>>,
+        /// Between two pieces of it.
+        idle: Duration,
+        /// When the last of it must have come.
+        end: Instant,
+    },
+}
+
+impl Reading {
+    /// As the client wants it.
+    pub fn of(stream: bool) -> Self {
+        if stream { Self::Stream } else { Self::Whole }
+    }
+}
+
 /// The wait that an error body or a refusing head may take to arrive, at most.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
 
-/// Sends a request and reads the answer: the whole of it, or a stream up to its first content. Whatever fails until
-/// then has reached nobody, so it can be tried elsewhere.
+/// Sends a request to one of a provider's models and reads the answer: the whole of it, or a stream up to its first content,
+/// which must be there by `deadline`. Whatever fails until then has reached nobody, so it can be tried elsewhere.
 pub async fn send(
     client: &Client,
-    provider: &Provider,
+    (provider, model): (&Provider, &str),
     outgoing: &Outgoing,
-    stream: bool,
+    reading: Reading,
     limits: &RoutingConfig,
     deadline: Instant,
 ) -> Result<Reply, ApiError> {
-    let (head, body) = accepted(client, provider, outgoing, deadline).await?;
-    let answer = if stream {
-        open(outgoing, &head.headers, body, limits, deadline).await?
-    } else {
-        whole(outgoing, &head.headers, body, limits, deadline).await?
+    let (head, body) = accepted(client, (provider, model), outgoing, deadline).await?;
+    let answer = match reading {
+        Reading::Whole => whole(outgoing, &head.headers, body, limits, deadline).await?,
+        Reading::Stream => match open(outgoing, &head.headers, body, limits, deadline).await? {
+            Opened::Stream(upstream) => Answer::Stream(upstream),
+            Opened::Whole(_) => return Err(malformed("the provider did not answer with a stream")),
+        },
+        Reading::Assembled { body: assembler, idle, end } => {
+            match open(outgoing, &head.headers, body, limits, deadline).await? {
+                Opened::Stream(upstream) => assembled(*upstream, assembler, limits, idle, end).await?,
+                Opened::Whole(whole) => whole,
+            }
+        }
     };
     Ok(Reply { answer, headers: head.headers })
 }
@@ -60,13 +93,14 @@ pub async fn send(
 /// Sends a request and waits for a head that says that it was accepted.
 pub async fn accepted(
     client: &Client,
-    provider: &Provider,
+    (provider, model): (&Provider, &str),
     outgoing: &Outgoing,
     deadline: Instant,
 ) -> Result<(Parts, Incoming), ApiError> {
     let answer =
         timeout_at(deadline, providers::send(client, provider, outgoing.request())).await.map_err(|_| late())??;
     let (head, body) = answer.into_parts();
+    provider.learn(model, &head.headers);
     if !head.status.is_success() {
         return Err(refused(outgoing, head.status.as_u16(), &head.headers, body, deadline).await);
     }
@@ -88,13 +122,21 @@ async fn whole(
     Ok(Answer::Whole { body, response })
 }
 
+/// What came where a stream was asked for.
+enum Opened {
+    /// Up to its first content.
+    Stream(Box<Upstream>),
+    /// A whole answer all the same.
+    Whole(Answer),
+}
+
 async fn open(
     outgoing: &Outgoing,
     headers: &HeaderMap,
     body: Incoming,
     limits: &RoutingConfig,
     deadline: Instant,
-) -> Result<Answer, ApiError> {
+) -> Result<Opened, ApiError> {
     let kind = content_type(headers);
     let decoder = outgoing.outbound.decoder();
     let mut upstream = if kind.starts_with("application/json") || kind.starts_with("text/html") {
@@ -103,15 +145,45 @@ async fn open(
             Some(events) => Upstream::already_read(&events, decoder),
             // An error inside a 200 tells more than "this is no stream".
             None => {
-                let told = outgoing.outbound.decode_response(&body).err();
-                return Err(told.unwrap_or_else(|| malformed("the provider did not answer with a stream")));
+                let response = outgoing.outbound.decode_response(&body)?;
+                return Ok(Opened::Whole(Answer::Whole { body, response }));
             }
         }
     } else {
         Upstream::new(Pieces::new(body, headers)?, outgoing.framing, decoder, limits.max_event_bytes)
     };
     upstream.hold_until_content(limits.commit_buffer_bytes, deadline).await?;
-    Ok(Answer::Stream(Box::new(upstream)))
+    Ok(Opened::Stream(Box::new(upstream)))
+}
+
+/// Reads a stream to its end. Its client has nothing until then, so that any error on the way is an error of the whole.
+async fn assembled(
+    mut upstream: Upstream,
+    mut assembler: Option<Box<dyn Assembler>>,
+    limits: &RoutingConfig,
+    idle: Duration,
+    end: Instant,
+) -> Result<Answer, ApiError> {
+    let mut response = Response { outputs: vec![Output::default()], ..Response::default() };
+    let mut bytes = 0;
+    loop {
+        let until = (Instant::now() + idle).min(end);
+        let Some(step) = timeout_at(until, upstream.next()).await.map_err(|_| stalled())?? else { break };
+        let Step { frame, events, error } = step;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        events.iter().for_each(|event| response.apply(event));
+        if let Some(frame) = frame {
+            bytes += frame.raw.len();
+            if bytes > limits.max_response_bytes {
+                return Err(too_long(limits.max_response_bytes));
+            }
+            assembler.iter_mut().for_each(|assembler| assembler.push(&frame));
+        }
+    }
+    let body = assembler.map(|assembler| assembler.whole().into()).unwrap_or_default();
+    Ok(Answer::Whole { body, response })
 }
 
 /// The events of a stream that does not say that it is one: it has the wrong content type, or is one JSON array, as

@@ -13,25 +13,19 @@ use llm_protocol::{
     ir::{ApiError, ErrorKind},
     splice::Members,
 };
-use tokio::time::Instant;
 
 use super::{
     Call,
     asked::Asked,
     attempt, auth,
-    drive::{Exchange, Patience, Won, drive},
-    forwarded,
+    drive::{Exchange, Patience, Until, Won, drive},
+    forwarded, plan,
     prepare::{Source, Unsaid},
     record::{Manners, Record},
     tell_attempts,
 };
 use crate::{
-    app::App,
-    catalog::Caller,
-    fidelity::Fidelity,
-    health::Outcome,
-    providers::Outgoing,
-    routing::{self, Target},
+    app::App, catalog::Caller, fidelity::Fidelity, health::Outcome, providers::Outgoing, routing::Target,
     upstream::read_whole,
 };
 
@@ -78,7 +72,7 @@ pub async fn count(
     let catalog = app.catalog();
     auth::allow(&catalog, caller, &asked.wish.model)?;
     let groups = auth::candidates(&catalog, caller, &asked.wish)?;
-    let mut plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
+    let mut plan = plan::plan(app, groups, 0, false);
     let forwarded = forwarded(call.inbound, headers);
     let source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, Fidelity::Lenient);
     let mut counter = Counter { source, translated: false };
@@ -150,8 +144,9 @@ impl Exchange for Counter<'_> {
         false
     }
 
-    async fn send(&self, app: &App, target: &Target, outgoing: &Outgoing, deadline: Instant) -> Result<u64, ApiError> {
-        let (head, body) = attempt::accepted(&app.upstream, &target.provider, outgoing, deadline).await?;
+    async fn send(&self, app: &App, target: &Target, outgoing: &Outgoing, until: Until) -> Result<u64, ApiError> {
+        let deadline = until.answered;
+        let (head, body) = attempt::accepted(&app.upstream, target.asked(), outgoing, deadline).await?;
         let body = read_whole(body, &head.headers, app.config.routing.max_response_bytes, deadline).await?;
         match outgoing.outbound.counting() {
             Some(counting) => counting.decode(&body),

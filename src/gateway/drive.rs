@@ -1,6 +1,6 @@
 //! Failover: one target is asked after the other, until one answers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use llm_protocol::{
@@ -11,19 +11,20 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     TRACEPARENT, admission,
+    blame::{blame, is_of_key, leave_alone},
+    hedge,
     prepare::Unsaid,
     record::Record,
     turns::{Backoff, Turn, Turns},
 };
 use crate::{
     app::App,
-    health::{Outcome, Permit, RetryPermit},
+    catalog::Provider,
+    config::Choice,
+    health::{Pace, Permit, RetryPermit},
     routing::Target,
-    upstream::{Verdict, blames_upstream, verdict},
+    upstream::{Verdict, verdict},
 };
-
-/// No rest that a provider asks for lasts longer.
-const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// What a client is asked to wait where no provider says how long.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
@@ -44,19 +45,38 @@ pub trait Exchange: Send + Sync {
     /// What it is sent with.
     fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
 
+    /// Tokens that it probably takes of a provider's limits, roughly.
+    fn tokens(&self) -> u64 {
+        0
+    }
+
+    /// Whether two providers may be asked at once: nothing is kept of it, and nothing runs for it.
+    fn may_be_doubled(&self) -> bool {
+        false
+    }
+
     /// Whether a failure tells something of the provider's health.
     fn tells_of_health(&self) -> bool {
         true
     }
 
-    /// Sends it and reads what has to be there before `deadline`. Whatever fails until then can be tried elsewhere.
+    /// Sends it and reads what has to be there. Whatever fails until then can be tried elsewhere.
     fn send(
         &self,
         app: &App,
         target: &Target,
         prepared: &Self::Prepared,
-        deadline: Instant,
+        until: Until,
     ) -> impl Future<Output = Result<Self::Reply, ApiError>> + Send;
+}
+
+/// By when an attempt must have come how far.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// What has to be there: a whole answer, or a stream's first content.
+    pub answered: Instant,
+    /// The last of a stream.
+    pub over: Instant,
 }
 
 /// How long and how often a client lets providers be asked.
@@ -93,7 +113,7 @@ pub async fn drive<E: Exchange>(
     let most = routing.max_retry_count;
     let mut turns = Turns::new(
         plan,
-        |target| target.provider.health.admission(),
+        |target| target.provider.admission(),
         |target| 1 + asked.retries.unwrap_or(target.provider.max_retries).min(most),
         Backoff { base: routing.backoff_base, max: routing.backoff_max },
     );
@@ -105,9 +125,14 @@ pub async fn drive<E: Exchange>(
                 sleep_until(when).await;
                 at
             }
-            Turn::Over => return Err(failures.verdict(Instant::now() >= deadline)),
+            Turn::Over => {
+                let now = Instant::now();
+                let rest = turns.soonest().map(|at| at.saturating_duration_since(now));
+                return Err(failures.verdict(rest, now >= deadline));
+            }
         };
-        let (target, retry) = (turns.slot(at).target.clone(), turns.slot(at).is_retry());
+        let (whole, retry) = (turns.slot(at).target.provider.clone(), turns.slot(at).is_retry());
+        let target = turns.slot(at).as_next_key_sees_it(exchange.tokens());
         let mut prepared = match exchange.prepare(&target) {
             Ok(prepared) => prepared,
             Err(unsaid) if unsaid.error.kind == ErrorKind::Internal => return Err(*unsaid.error),
@@ -119,49 +144,99 @@ pub async fn drive<E: Exchange>(
                 continue;
             }
         };
-        let Some((permit, _retrying)) = leave(&target, retry, turns.is_last(at)) else {
+        let Some((permit, retrying)) = leave(&target, retry, turns.is_last(at)) else {
             turns.skip(at);
             continue;
         };
-        let (until, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
-        let sent = match within_rate(app, &target).await {
-            Ok(()) => {
-                record.attempt(&target, E::protocol(&prepared), retry);
-                if let Some(traceparent) = record.upstream_traceparent() {
-                    E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
-                }
-                exchange.send(app, &target, &prepared, until).await
+        let (answered, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
+        let until = Until { answered, over: total(asked, routing.stream_max_duration, began, deadline) };
+        if let Err(error) = within_rate(app, &target).await {
+            record.attempt_failed(None, &error);
+            leave_alone(&target.provider, &error);
+            turns.failed(at, &error, Instant::now(), rand::random());
+            failures.upstream.push(error);
+            continue;
+        }
+        record.attempt(&target, E::protocol(&prepared), retry);
+        target.provider.take(&target.model, exchange.tokens());
+        if let Some(traceparent) = record.upstream_traceparent() {
+            E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
+        }
+        let pace = pace(app, &target, asked.stream).filter(|_| exchange.tells_of_health());
+        let attempt = Attempt { at, whole, target, prepared, permit, retrying, until, own, pace };
+        let second = hedge::arm(app, &attempt, asked.stream, &turns, deadline, exchange);
+        let ended = hedge::race(app, exchange, attempt, second, record).await;
+        for (attempt, error) in ended.failed {
+            let error = attempt.failed(error, exchange.tells_of_health(), &mut turns, record);
+            if verdict(&error) == Verdict::GiveUp && ended.won.is_none() {
+                return Err(error);
             }
-            Err(error) => Err(error),
-        };
-        match sent {
-            Ok(reply) => {
-                let deadline = total(asked, routing.stream_max_duration, began, deadline);
-                return Ok(Won { target, prepared, reply, permit, deadline });
-            }
-            Err(error) => {
-                let error = target.provider.conceal(error);
-                record.attempt_failed(&error);
-                if exchange.tells_of_health() {
-                    blame(&target, permit, &error, own);
-                }
-                let provider = &target.provider.name;
-                tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
-                if verdict(&error) == Verdict::GiveUp {
-                    return Err(error);
-                }
-                turns.failed(at, &error, Instant::now(), rand::random());
-                failures.upstream.push(error);
-            }
+            failures.upstream.push(error);
+        }
+        if let Some((Attempt { target, prepared, permit, until, .. }, reply)) = ended.won {
+            let deadline = if asked.stream { until.over } else { deadline };
+            return Ok(Won { target, prepared, reply, permit, deadline });
         }
     }
+}
+
+/// One try at one target, which holds all that it takes for as long as it runs.
+pub struct Attempt<E: Exchange> {
+    /// Whose turn it is.
+    pub at: usize,
+    /// The provider with all its keys.
+    pub whole: Arc<Provider>,
+    pub target: Target,
+    pub prepared: E::Prepared,
+    pub permit: Permit,
+    #[expect(dead_code, reason = "it is held for as long as the attempt runs")]
+    pub retrying: Option<RetryPermit>,
+    /// When it must have answered, and whether the provider's own limit is over by then.
+    pub until: Until,
+    pub own: bool,
+    /// Where the time is noted that it takes, if that matters to anybody.
+    pub pace: Option<Arc<Pace>>,
+}
+
+impl<E: Exchange> Attempt<E> {
+    pub async fn send(&self, app: &App, exchange: &E) -> Result<E::Reply, ApiError> {
+        let waiting = self.pace.as_ref().map(Pace::begin);
+        let sent = exchange.send(app, &self.target, &self.prepared, self.until).await;
+        let telling = sent.as_ref().map_or_else(|error| error.kind == ErrorKind::Timeout, |_| true);
+        if let Some(waiting) = waiting.filter(|_| telling) {
+            waiting.answered();
+        }
+        sent
+    }
+
+    /// Says to whom it matters that it failed, and gives the error as it may be told.
+    fn failed(self, error: ApiError, tells_of_health: bool, turns: &mut Turns, record: &mut Record) -> ApiError {
+        let Self { at, whole, target, permit, until, own, .. } = self;
+        let error = target.provider.conceal(error);
+        record.attempt_failed(Some(&target), &error);
+        if tells_of_health {
+            blame(&target.provider, &whole, permit, &error, own && Instant::now() < until.over);
+        }
+        let provider = &target.provider.name;
+        tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
+        if !(is_of_key(&error) && whole.has_ready_key() && turns.with_another_key(at)) {
+            turns.failed(at, &error, Instant::now(), rand::random());
+        }
+        error
+    }
+}
+
+/// Where the time that a target takes is noted: nowhere, if nobody goes by it.
+pub fn pace(app: &App, target: &Target, stream: bool) -> Option<Arc<Pace>> {
+    let matters = app.config.hedging.enabled || app.config.routing.policy == Choice::LeastLatency;
+    (matters && !target.model.is_empty()).then(|| target.provider.health.paces.of(&target.model, stream))
 }
 
 /// Leave to ask a target now: from its health, and to ask it again from its budget of retries, for as long as the
 /// attempt runs. A provider that is left out is asked all the same where nobody else is left.
 fn leave(target: &Target, retry: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
     let health = &target.provider.health;
-    let permit = health.admit(retry || last)?;
+    let permit = target.provider.admit(retry || last)?;
     if retry {
         return Some((permit, Some(health.retries.take()?)));
     }
@@ -171,7 +246,7 @@ fn leave(target: &Target, retry: bool, last: bool) -> Option<(Permit, Option<Ret
 
 /// When a stream must be over: by the client's own word, else after the longest time any may take.
 fn total(asked: Patience, longest: Duration, began: Instant, deadline: Instant) -> Instant {
-    if asked.stream && asked.timeout.is_none() { began + longest } else { deadline }
+    if asked.timeout.is_none() { began + longest } else { deadline }
 }
 
 /// When an attempt must have answered (a stream: with its first content), and whether the provider's own limit is over
@@ -183,26 +258,10 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 }
 
 /// Counts an attempt against the provider's own limit.
-async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
+pub async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
     match target.provider.rate_limit {
         Some(limit) => admission::admit_attempt(app, &target.provider, limit).await,
         None => Ok(()),
-    }
-}
-
-/// Tells the provider's health what it must know of a failed attempt. `own` says that a passed deadline was the
-/// provider's limit: a client that waits only briefly says nothing about the provider.
-fn blame(target: &Target, permit: Permit, error: &ApiError, own: bool) {
-    if let Some(wait) = error.retry_after {
-        target.provider.health.rest(wait.min(LONGEST_REST));
-    }
-    match error.kind {
-        ErrorKind::UpstreamAuth | ErrorKind::QuotaExceeded => permit.settle(&Outcome::Refusal(error.message.clone())),
-        ErrorKind::Timeout if !own => drop(permit),
-        _ if blames_upstream(error) => permit.settle(&Outcome::Failure(error.message.clone())),
-        // It answered: the request was wrong, not the provider.
-        _ if verdict(error) == Verdict::GiveUp => permit.settle(&Outcome::Success { latency: Duration::ZERO }),
-        _ => drop(permit),
     }
 }
 
@@ -216,8 +275,9 @@ struct Failures {
 
 impl Failures {
     /// The error that tells the client most: the last real failure; "too often" only if everybody said so. It asks the client
-    /// to wait until the first of those who failed may be free again.
-    fn verdict(mut self, late: bool) -> ApiError {
+    /// to wait until the first of those who failed may be free again. `rest` is what is left of the shortest rest that a
+    /// provider has asked for.
+    fn verdict(mut self, rest: Option<Duration>, late: bool) -> ApiError {
         let telling = |error: &ApiError| !matches!(error.kind, ErrorKind::RateLimited | ErrorKind::NotFound);
         let at = self.upstream.iter().rposition(telling).or(self.upstream.len().checked_sub(1));
         let passing = self.upstream.iter().filter(|error| verdict(error) == Verdict::Again);
@@ -229,6 +289,10 @@ impl Failures {
             }
             (None, Some(unsaid)) => unsaid,
             (None, None) if late => crate::upstream::late(),
+            (None, None) if rest.is_some() => ApiError {
+                retry_after: rest,
+                ..ApiError::new(ErrorKind::RateLimited, "every provider that serves this has asked for a rest")
+            },
             (None, None) => ApiError {
                 retry_after: Some(SHORT_WAIT),
                 ..ApiError::new(ErrorKind::Unavailable, "no provider can serve the request now")

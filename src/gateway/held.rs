@@ -15,10 +15,11 @@ use serde_json::value::RawValue;
 use super::{
     Origin,
     watch::{self, Reader},
-    whereabouts::{self, Found},
+    whereabouts::{self, Found, Place, owner},
 };
 use crate::{
     app::App,
+    catalog::Caller,
     routing::{Groups, Target},
 };
 
@@ -31,22 +32,24 @@ pub struct Held {
 }
 
 /// Who holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// The provider of this id.
-    Provider(i64),
+    /// Who made it.
+    At(Place),
     /// Nobody here knows: one of those who speak this protocol, if anybody.
     Speakers(ProtocolId),
 }
 
 impl Held {
-    /// Those of `groups` that may hold it. Fails if there are none.
-    pub fn among(&self, mut groups: Groups) -> Result<Groups, ApiError> {
-        let holds = |target: &Target| match self.by {
-            Holder::Provider(id) => target.provider.id == id,
-            Holder::Speakers(protocol) => target.provider.protocols(&target.model).contains(&protocol),
+    /// Those of `groups` that may hold it, as whoever came by it. Fails if there are none.
+    pub fn among(&self, groups: Groups) -> Result<Groups, ApiError> {
+        let holder = |target: Target| match &self.by {
+            Holder::At(place) => place.holder(std::slice::from_ref(&target.provider)).map(|holder| target.with(holder)),
+            Holder::Speakers(protocol) => {
+                Some(target).filter(|target| target.provider.protocols(&target.model).contains(protocol))
+            }
         };
-        groups.iter_mut().for_each(|group| group.retain(holds));
+        let groups: Groups = groups.into_iter().map(|group| group.into_iter().filter_map(holder).collect()).collect();
         if groups.iter().all(Vec::is_empty) { Err(self.gone.clone()) } else { Ok(groups) }
     }
 }
@@ -63,7 +66,7 @@ const MOST: usize = 1000;
 /// 404 for what is somebody else's: one account at a provider serves all callers.
 pub async fn named(
     app: &App,
-    owner: &str,
+    caller: &Caller,
     inbound: ProtocolId,
     members: &Members<'_>,
     body: &[u8],
@@ -79,9 +82,9 @@ pub async fn named(
     let error = |kind, field: &str, message| ApiError { param: Some(field.to_owned()), ..ApiError::new(kind, message) };
     let mut held: Option<Held> = None;
     let names: Vec<String> = ids.keys().cloned().collect();
-    for ((id, field), found) in ids.iter().zip(whereabouts::find_all(app, owner, &names).await?) {
+    for ((id, field), found) in ids.iter().zip(whereabouts::find_all(app, &owner(caller), &names).await?) {
         let by = match found {
-            Found::At(provider) => Holder::Provider(provider),
+            Found::At(place) => Holder::At(place),
             Found::Nowhere => continue,
             Found::SomebodyElses => return Err(error(ErrorKind::NotFound, field, format!("there is no `{id}`"))),
         };
@@ -101,12 +104,12 @@ fn ids(inbound: ProtocolId, members: &Members<'_>, body: &[u8]) -> BTreeMap<Stri
     let mut ids = BTreeMap::new();
     match inbound {
         ProtocolId::OpenAiChat | ProtocolId::OpenAiResponses => {
-            ids.extend(values(body, FILE).into_iter().map(|id| (id, FILE)));
+            ids.extend(files(members, body).into_iter().map(|id| (id, FILE)));
             let tools = members.get("tools").unwrap_or_default();
             ids.extend(values(tools.as_bytes(), CONTAINER).into_iter().map(|id| (id, CONTAINER)));
         }
         ProtocolId::Anthropic => {
-            let files = values(body, FILE).into_iter().filter(|id| id.starts_with("file_"));
+            let files = files(members, body).into_iter().filter(|id| id.starts_with("file_"));
             ids.extend(files.map(|id| (id, FILE)));
             ids.extend(members.get(CONTAINER).and_then(name).map(|id| (id, CONTAINER)));
             ids.extend(members.get(THREAD).and_then(last_message).map(|id| (id, THREAD)));
@@ -114,6 +117,10 @@ fn ids(inbound: ProtocolId, members: &Members<'_>, body: &[u8]) -> BTreeMap<Stri
         _ => {}
     }
     ids
+}
+
+fn files(members: &Members<'_>, body: &[u8]) -> Vec<String> {
+    if members.mentions(FILE) { values(body, FILE) } else { Vec::new() }
 }
 
 /// The last message of a thread that is gone on with.
@@ -144,7 +151,7 @@ fn name(json: &str) -> Option<String> {
 /// files in it, a thread. An answer that was translated has made nothing.
 pub async fn note(
     app: &Arc<App>,
-    owner: &str,
+    caller: &Caller,
     inbound: ProtocolId,
     members: &Members<'_>,
     response: Response<Body>,
@@ -157,7 +164,7 @@ pub async fn note(
                 && !origin.translated
                 && (thread || runs_code || members.contains(CONTAINER)) =>
         {
-            let note = Note { app: app.clone(), owner: owner.to_owned(), provider: origin.provider_id, thread };
+            let note = Note { app: app.clone(), owner: owner(caller), place: origin.place.clone(), thread };
             watch::watch(response, note).await
         }
         _ => response,
@@ -167,7 +174,7 @@ pub async fn note(
 struct Note {
     app: Arc<App>,
     owner: String,
-    provider: i64,
+    place: Place,
     /// Messages can be gone on from.
     thread: bool,
 }
@@ -176,7 +183,7 @@ impl Note {
     fn made(&self, json: &str, message: Option<&str>) {
         let mut ids = [values(json.as_bytes(), CONTAINER), values(json.as_bytes(), FILE)].concat();
         ids.extend(message.filter(|_| self.thread).and_then(name));
-        whereabouts::note(&self.app, &self.owner, ids, self.provider);
+        whereabouts::note(&self.app, &self.owner, ids, &self.place);
     }
 }
 

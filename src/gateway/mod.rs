@@ -4,11 +4,15 @@ mod admission;
 mod asked;
 pub mod attempt;
 mod auth;
+mod blame;
+mod cached;
 mod count;
 mod drive;
+mod hedge;
 mod held;
 mod models;
 mod operations;
+mod plan;
 mod prepare;
 mod record;
 mod relay;
@@ -16,11 +20,12 @@ pub mod responses;
 mod routes;
 pub mod stream;
 mod told;
+mod transcript;
 mod turns;
 mod watch;
 pub mod whereabouts;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -29,7 +34,7 @@ use axum::{
 use bytes::Bytes;
 use llm_protocol::{
     Inbound, ProtocolId, Served,
-    ir::{ApiError, Losses},
+    ir::{ApiError, FinishReason, Losses, Output},
     json::Json,
     splice::Members,
 };
@@ -37,8 +42,9 @@ use tokio::time::Instant;
 
 use self::{
     asked::Asked,
-    attempt::{Answer, Reply},
-    drive::{Exchange, Won, drive},
+    attempt::{Answer, Reading, Reply},
+    cached::{Look, Question, is_whole},
+    drive::{Exchange, Until, Won, drive},
     held::Held,
     prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
@@ -50,10 +56,11 @@ use crate::{
     fidelity::Fidelity,
     health::Outcome,
     limits::{Class, Estimate},
-    routing::{self, Target},
+    routing::Target,
 };
 
-pub use routes::router;
+pub use hedge::Earned;
+pub use routes::{direct, generate, router};
 
 /// How a generating call came in: what its path says, whose protocol it speaks.
 #[derive(Clone)]
@@ -75,9 +82,9 @@ pub struct Call {
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who gave an answer, as an extension of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
-    pub provider_id: i64,
+    pub place: whereabouts::Place,
     /// The answer was put into the client's protocol here.
     pub translated: bool,
 }
@@ -164,19 +171,35 @@ pub async fn handle(
     let catalog = app.catalog();
     auth::allow(&catalog, caller, &asked.wish.model)?;
 
-    let (owner, protocol) = (whereabouts::owner(caller), call.inbound.id());
-    let named = held::named(app, &owner, protocol, &members, &body).await?;
+    let protocol = call.inbound.id();
+    let named = held::named(app, caller, protocol, &members, &body).await?;
     let mut groups = auth::candidates(&catalog, caller, &asked.wish)?;
     if let Some(held) = call.held.as_ref().or(named.as_ref()) {
         groups = held.among(groups)?;
     }
-    let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
     let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
     let forwarded = forwarded(call.inbound, headers);
+    let question = Question {
+        inbound: call.inbound,
+        operation: "",
+        asked: &asked,
+        members: &members,
+        caller,
+        groups: &groups,
+        fidelity,
+        forwarded: &forwarded,
+        array: call.array,
+    };
+    let may_be_kept = || named.is_none() && is_whole(call, &members, &body);
+    let keeping = match cached::look(app, &question, may_be_kept, headers, record).await? {
+        Look::Known(response) => return Ok(response),
+        Look::Unknown(keeping) => keeping,
+    };
+    let plan = plan::plan(app, groups, admission::by_length(&body), asked.stream);
     let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
     let won = drive(app, asked.patience(), plan, &mut source, record).await?;
-    let response = answer(app, call.inbound, &asked, won, record);
-    Ok(held::note(app, &owner, protocol, &members, response).await)
+    let response = keeping.of(app, answer(app, call.inbound, &asked, won, record)).await;
+    Ok(held::note(app, caller, protocol, &members, response).await)
 }
 
 impl Exchange for Source<'_> {
@@ -195,15 +218,25 @@ impl Exchange for Source<'_> {
         &mut prepared.outgoing.headers
     }
 
-    async fn send(
-        &self,
-        app: &App,
-        target: &Target,
-        prepared: &Prepared,
-        deadline: Instant,
-    ) -> Result<Reply, ApiError> {
+    fn tokens(&self) -> u64 {
+        admission::by_length(self.body)
+    }
+
+    fn may_be_doubled(&self) -> bool {
+        hedge::is_free_of_effects(self.inbound.id(), self.members)
+    }
+
+    async fn send(&self, app: &App, target: &Target, prepared: &Prepared, until: Until) -> Result<Reply, ApiError> {
         let (outgoing, limits) = (&prepared.outgoing, &app.config.routing);
-        attempt::send(&app.upstream, &target.provider, outgoing, self.asked.stream, limits, deadline).await
+        let reading = match prepared.assembled {
+            false => Reading::of(self.asked.stream),
+            true => Reading::Assembled {
+                body: prepared.translated.is_none().then(|| outgoing.outbound.assembler()).flatten(),
+                idle: idle(app, self.asked),
+                end: until.over,
+            },
+        };
+        attempt::send(&app.upstream, target.asked(), outgoing, reading, limits, until.answered).await
     }
 }
 
@@ -234,13 +267,14 @@ fn answer(
     let mut headers = served_headers(&target, record.attempts(), &prepared.losses);
     told::pass_on(&reply.headers, prepared.translated.is_none(), &mut headers);
     record.lost(&prepared.losses);
-    let origin = Origin { provider_id: target.provider.id, translated: prepared.translated.is_some() };
+    let origin = Origin { place: whereabouts::Place::of(&target.provider), translated: prepared.translated.is_some() };
     let body = match reply.answer {
         Answer::Whole { body, mut response } => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            if let Some(usage) = response.usage {
-                record.used(usage);
+            if let Some(usage) = &response.usage {
+                record.used(usage.clone());
             }
+            record.finished(finish(&response));
             let served = Served { provider: target.provider.name.to_string(), latency_ms: record.elapsed_ms() };
             let body = match &prepared.translated {
                 None => inbound.sign_response(body, &served),
@@ -274,18 +308,27 @@ fn answer(
     response
 }
 
+/// Why an answer ended: of several candidates that one counts which was cut short.
+fn finish(answer: &llm_protocol::ir::Response) -> FinishReason {
+    let mut reasons = answer.outputs.iter().map(Output::reason);
+    reasons.find(|reason| !reason.is_complete()).unwrap_or(FinishReason::Stop)
+}
+
 /// The headers of a stream of this type.
 fn stream_headers(kind: &'static str, headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
 /// The deadlines of a stream that must be over at `total`.
 fn deadlines(app: &App, asked: &Asked, total: Instant, keep_alive: &'static [u8]) -> Deadlines {
-    let routing = &app.config.routing;
-    let idle = asked.timeout.unwrap_or(routing.stream_idle_timeout);
-    Deadlines { idle, total, keep_alive: (routing.keep_alive_interval, keep_alive) }
+    Deadlines { idle: idle(app, asked), total, keep_alive: (app.config.routing.keep_alive_interval, keep_alive) }
+}
+
+/// How long a stream may say nothing.
+fn idle(app: &App, asked: &Asked) -> Duration {
+    asked.timeout.unwrap_or(app.config.routing.stream_idle_timeout)
 }
 
 /// Who answered, after how many attempts, and what could not be said.

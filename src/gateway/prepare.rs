@@ -26,6 +26,8 @@ pub struct Prepared {
     pub translated: Option<Translated>,
     /// What the target could not be told.
     pub losses: Losses,
+    /// It is asked for a stream, of which the whole answer is made that the client wants.
+    pub assembled: bool,
 }
 
 /// Why a target cannot be asked.
@@ -102,8 +104,7 @@ impl<'a> Source<'a> {
         for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
             losses.dropped(field.as_str());
         }
-        let (outgoing, losses) = self.address(outbound, target, body, self.forwarded.clone(), losses)?;
-        Ok(Prepared { outgoing, translated: None, losses })
+        self.address(outbound, target, body, self.forwarded.clone(), losses)
     }
 
     /// Whether the client loses something when this field goes. Usage comes from those too who refuse to be asked for it.
@@ -128,9 +129,9 @@ impl<'a> Source<'a> {
             let message = "the provider speaks no protocol that is spoken here";
             return Err(ApiError::new(ErrorKind::Internal, message).into());
         };
-        let (outgoing, losses) = self.address(outbound, target, body.into(), HeaderMap::new(), losses)?;
+        let prepared = self.address(outbound, target, body.into(), HeaderMap::new(), losses)?;
         let custom = CustomCalls::of(&request);
-        Ok(Prepared { outgoing, translated: Some(Translated { request, custom }), losses })
+        Ok(Prepared { translated: Some(Translated { request, custom }), ..prepared })
     }
 
     /// Whether the target can be asked for the number of a request's tokens.
@@ -176,20 +177,23 @@ impl<'a> Source<'a> {
         body: Bytes,
         forwarded: HeaderMap,
         mut losses: Losses,
-    ) -> Result<(Outgoing, Losses), Unsaid> {
-        let call = Call { provider: &target.provider, outbound, model: &target.model, stream: self.asked.stream };
-        let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
+    ) -> Result<Prepared, Unsaid> {
+        let streamed = if self.asked.stream { None } else { rather_streamed(outbound, &body, &target.model) };
+        let assembled = streamed.is_some();
+        let stream = self.asked.stream || assembled;
+        let call = Call { provider: &target.provider, outbound, model: &target.model, stream };
+        let outgoing = Outgoing::new(&call, outbound, streamed.unwrap_or(body), forwarded)?;
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
         match self.fidelity.judge(&losses, &target.provider.name) {
-            Ok(()) => Ok((outgoing, losses)),
+            Ok(()) => Ok(Prepared { outgoing, translated: None, losses, assembled }),
             Err(error) => Err(Unsaid { error: Box::new(error), untold: Some(Box::new((outbound.id(), losses))) }),
         }
     }
 
-    fn rules(&self, protocol: ProtocolId, target: &Target) -> ModelRules {
+    fn rules(&self, protocol: ProtocolId, target: &Target) -> Arc<ModelRules> {
         let mut rules = self.models.rules(protocol, target.provider.kind.name, &target.model);
         if let Some(limit) = target.configured.as_ref().and_then(|model| model.max_output_tokens) {
-            rules.max_output_tokens = Some(limit);
+            Arc::make_mut(&mut rules).max_output_tokens = Some(limit);
         }
         rules
     }
@@ -212,6 +216,12 @@ impl<'a> Source<'a> {
 /// Whether the model is served in OpenAI's newer protocol only, and the target speaks it.
 fn only_elsewhere(protocol: ProtocolId, spoken: &[ProtocolId], rules: &ModelRules) -> bool {
     protocol == ProtocolId::OpenAiChat && spoken.contains(&ProtocolId::OpenAiResponses) && rules.responses_only
+}
+
+/// The same request for a stream, if its answer could take longer than the target lets a whole one take.
+fn rather_streamed(outbound: &dyn Outbound, body: &Bytes, model: &str) -> Option<Bytes> {
+    let members = Members::read(body).ok()?;
+    Some(members.edit(&outbound.rather_streamed(&members, model)?).into())
 }
 
 fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {

@@ -1,19 +1,23 @@
 //! The one outcome of one request: its row in the log, its line in the log file, its place in the metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::http::{HeaderMap, HeaderValue};
 use llm_protocol::{
     Envelope, ProtocolId, inbound,
-    ir::{ApiError, Event, LossKind, Losses, Usage},
+    ir::{ApiError, Event, FinishReason, LossKind, Losses, Usage},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::prepare::Unsaid;
+use super::{prepare::Unsaid, transcript::Transcript};
 use crate::{
     app::App,
+    cache::Account,
     catalog::Caller,
     clock,
     http::middleware::RequestId,
@@ -23,6 +27,9 @@ use crate::{
     store::LogRow,
     traces::{Asked, RequestTrace},
 };
+
+/// What the log says of a request that was answered from the cache.
+const HIT: &str = "hit";
 
 /// The status that a request gets in the log when its client left. No client ever sees it.
 const CLIENT_CLOSED: u16 = 499;
@@ -42,12 +49,20 @@ struct Inner {
     price: Option<crate::pricing::Price>,
     /// Where the attempt that runs, or was the last, is counted.
     series: Option<Arc<TargetSeries>>,
+    /// Whose attempt was broken off because another one had answered.
+    broken_off: Option<Box<Target>>,
     trace: Option<Box<RequestTrace>>,
     manners: Manners,
     /// More than one provider was asked.
     several: bool,
     /// What it holds of its limits.
     admission: Option<Admission>,
+    /// Why the model stopped.
+    finish: Option<FinishReason>,
+    /// Who wants to know that it ended well.
+    account: Option<Arc<OnceLock<Account>>>,
+    /// What is said, where the log is to have that.
+    transcript: Option<Arc<Transcript>>,
 }
 
 /// What a client asked for that shapes every answer's wrapping.
@@ -62,6 +77,26 @@ pub struct Manners {
 }
 
 impl Inner {
+    /// From now on the row is about this target.
+    fn ask(&mut self, target: &Target, protocol: Option<ProtocolId>, series: Arc<TargetSeries>) {
+        self.series = Some(series);
+        self.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
+        self.row.provider_id = Some(target.provider.id);
+        self.row.provider_name = Some(target.provider.name.to_string());
+        self.row.provider_type = Some(target.provider.kind.name.to_owned());
+        self.row.provider_key = target.provider.key_name().map(str::to_owned);
+        self.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
+        self.price = target.configured.as_ref().and_then(|model| model.price.clone());
+    }
+
+    /// What the attempt has cost that was broken off: as far as anybody knows, what it had to read.
+    fn cost_broken_off(&self, usage: &Usage) -> Option<i64> {
+        let target = self.broken_off.as_deref()?;
+        let read = Usage { input: usage.input, ..Usage::default() };
+        let own = target.configured.as_ref().and_then(|model| model.price.as_ref());
+        self.app.prices.cost_at(target.provider.kind.name, &target.model, own, &read)
+    }
+
     fn count_loss(&self, kind: &'static str, upstream: Option<&str>) {
         self.app.metrics.loss(kind, self.row.protocol.as_deref().unwrap_or_default(), upstream.unwrap_or_default());
     }
@@ -80,10 +115,14 @@ impl Record {
             usage: None,
             price: None,
             series: None,
+            broken_off: None,
             trace,
             manners: Manners::default(),
             several: false,
             admission: None,
+            finish: None,
+            account: None,
+            transcript: None,
             app,
         };
         Self { inner: Some(Box::new(inner)) }
@@ -109,6 +148,11 @@ impl Record {
         });
     }
 
+    /// What is said is taken down.
+    pub fn taken_down(&mut self, transcript: &Arc<Transcript>) {
+        self.with(|inner| inner.transcript = Some(transcript.clone()));
+    }
+
     /// Its limits admit it. What it holds of them it gives back when it is settled.
     pub fn admitted(&mut self, admission: Admission) {
         self.with(|inner| inner.admission = Some(admission));
@@ -124,26 +168,49 @@ impl Record {
             } else if inner.row.attempts > 0 {
                 metrics.failed_over(&series);
             }
-            inner.series = Some(series);
             if let Some(trace) = &mut inner.trace {
                 trace.attempt(&Asked { target, endpoint: &inner.row.endpoint, before: inner.row.attempts });
             }
             inner.row.attempts += 1;
             inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
-            inner.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
-            inner.row.provider_id = Some(target.provider.id);
-            inner.row.provider_name = Some(target.provider.name.to_string());
-            inner.row.provider_type = Some(target.provider.kind.name.to_owned());
-            inner.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
-            inner.price = target.configured.as_ref().and_then(|model| model.price.clone());
+            inner.ask(target, protocol, series);
         });
     }
 
-    /// The attempt has failed before its client got anything.
-    pub fn attempt_failed(&mut self, error: &ApiError) {
+    /// A second target is asked while the first attempt still runs.
+    pub fn hedged(&mut self, target: &Target) {
         self.with(|inner| {
-            if let Some(series) = &inner.series {
-                inner.app.metrics.attempt_failed(series, error);
+            inner.row.attempts += 1;
+            inner.several |= inner.row.provider_id.is_some_and(|asked| asked != target.provider.id);
+        });
+    }
+
+    /// The second target was asked with this outcome: it has `won`, `lost` or `failed`.
+    pub fn hedge_ended(&mut self, target: &Target, protocol: Option<ProtocolId>, outcome: &'static str) {
+        self.with(|inner| {
+            inner.app.metrics.hedged(target, outcome);
+            if outcome == "won" {
+                let series = inner.app.metrics.target(target, &inner.app.prices);
+                inner.ask(target, protocol, series);
+                if let Some(trace) = &mut inner.trace {
+                    trace.attempt(&Asked { target, endpoint: &inner.row.endpoint, before: inner.row.attempts - 1 });
+                }
+            }
+        });
+    }
+
+    /// An attempt was broken off for another one's answer. What it has read is paid for all the same.
+    pub fn broken_off(&mut self, target: &Target) {
+        self.with(|inner| inner.broken_off = Some(Box::new(target.clone())));
+    }
+
+    /// The attempt at this target has failed before its client got anything; `None` where it was not asked at all.
+    pub fn attempt_failed(&mut self, target: Option<&Target>, error: &ApiError) {
+        self.with(|inner| {
+            let metrics = &inner.app.metrics;
+            let series = target.map(|target| metrics.target(target, &inner.app.prices)).or(inner.series.clone());
+            if let Some(series) = &series {
+                metrics.attempt_failed(series, error);
             }
             if let Some(trace) = &mut inner.trace {
                 trace.attempt_failed(error);
@@ -195,15 +262,38 @@ impl Record {
         self.with(|inner| losses.iter().for_each(|_| inner.count_loss("refused", Some(protocol.as_str()))));
     }
 
-    /// Notes what an event tells about tokens.
+    /// Notes what an event tells about tokens, and about the end.
     pub fn observe(&mut self, event: &Event) {
-        if let Event::Usage(usage) = event {
-            self.used(*usage);
+        match event {
+            Event::Usage(usage) => self.used(usage.clone()),
+            Event::Finish(finish) => self.finished(finish.reason),
+            _ => {}
         }
     }
 
+    pub fn finished(&mut self, reason: FinishReason) {
+        self.with(|inner| inner.finish = Some(reason));
+    }
+
+    /// What came of a look into the cache.
+    pub fn looked(&mut self, found: &str) {
+        self.with(|inner| inner.row.cache_status = Some(found.to_owned()));
+    }
+
+    /// Whom to tell when it has ended well.
+    pub fn tells(&mut self, account: &Arc<OnceLock<Account>>) {
+        self.with(|inner| inner.account = Some(account.clone()));
+    }
+
+    /// It is answered from the cache, and so costs nothing of what the answer had cost.
+    pub fn answered_again(&mut self, saved: Option<i64>) {
+        self.looked(HIT);
+        self.used(Usage::default());
+        self.with(|inner| inner.row.saved_cost = saved);
+    }
+
     pub fn used(&mut self, usage: Usage) {
-        self.with(|inner| inner.usage = Some(believable(usage)));
+        self.with(|inner| inner.usage = Some(usage.at_most(MOST_TOKENS)));
     }
 
     /// The first content is on its way to the client.
@@ -264,7 +354,9 @@ impl Record {
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let Inner { app, began, mut row, usage, price, series, trace, admission, .. } = *inner;
+        let broken_off = inner.usage.as_ref().and_then(|usage| inner.cost_broken_off(usage));
+        let Inner { app, began, mut row, usage, price, series, trace, admission, finish, account, transcript, .. } =
+            *inner;
         if let Some(admission) = admission {
             admission.settle(spent(status, row.attempts, usage.as_ref()));
         }
@@ -276,12 +368,17 @@ impl Record {
         }
         if let Some(usage) = usage {
             let model = row.upstream_model.as_deref().unwrap_or_default();
-            row.cost = match price {
-                Some(price) => price.cost(&usage),
-                None => app.prices.cost_at(row.provider_type.as_deref().unwrap_or_default(), model, &usage),
+            let kind = row.provider_type.as_deref().unwrap_or_default();
+            row.cost = match row.cache_status.as_deref() {
+                Some(HIT) => Some(0),
+                _ => app.prices.cost_at(kind, model, price.as_ref(), &usage),
             };
-            count(&mut row, &usage);
+            row.count(&usage);
         }
+        if let Some(account) = account.filter(|_| status == 200) {
+            account.get_or_init(|| Account { cost: row.cost, finish });
+        }
+        row.cost = row.cost.map(|cost| cost.saturating_add(broken_off.unwrap_or(0))).or(broken_off);
         app.metrics.ended(&row, series.as_ref());
         if let Some(trace) = trace {
             trace.end(&row);
@@ -293,6 +390,7 @@ impl Record {
             path = row.endpoint,
             model = row.model,
             provider = row.provider_name,
+            provider_key = row.provider_key,
             stream = row.stream,
             attempts = row.attempts,
             latency_ms = row.latency_ms,
@@ -306,7 +404,10 @@ impl Record {
             row.endpoint,
             row.latency_ms,
         );
-        app.journal.record(row);
+        match transcript {
+            Some(transcript) => transcript.ended(row),
+            None => app.journal.record(row),
+        }
     }
 
     fn with(&mut self, change: impl FnOnce(&mut Inner)) {
@@ -316,11 +417,10 @@ impl Record {
     }
 }
 
-/// What a request has used of its limits: nothing where nobody was asked for it, no tokens where nobody answered. Of a client that
-/// left nobody knows.
+/// What it used of its limits: nothing if nobody was asked, no tokens if nobody answered; of a client that left nobody knows.
 fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
     match usage {
-        Some(usage) => Spent::Tokens(usage.total()),
+        Some(usage) => Spent::Tokens(usage.total().saturating_add(usage.extra())),
         None if status == 200 || status == CLIENT_CLOSED => Spent::Unknown,
         None if attempts == 0 => Spent::Nothing,
         None => Spent::Tokens(0),
@@ -329,30 +429,6 @@ fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
 
 /// No request takes more tokens of a kind. Whoever reports more is wrong, and sums over rows must not overflow for it.
 const MOST_TOKENS: u64 = 1_000_000_000;
-
-/// What a provider reports, as far as it can be true.
-fn believable(usage: Usage) -> Usage {
-    let most = |count: u64| count.min(MOST_TOKENS);
-    Usage {
-        input: most(usage.input),
-        output: most(usage.output),
-        cache_read: most(usage.cache_read),
-        cache_write: most(usage.cache_write),
-        cache_write_1h: most(usage.cache_write_1h),
-        reasoning: usage.reasoning.map(most),
-    }
-}
-
-/// Writes down what an answer took.
-fn count(row: &mut LogRow, usage: &Usage) {
-    let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
-    row.prompt_tokens = tokens(usage.input);
-    row.completion_tokens = tokens(usage.output);
-    row.total_tokens = tokens(usage.total());
-    row.cached_tokens = tokens(usage.cache_read);
-    row.cache_write_tokens = tokens(usage.cache_write);
-    row.reasoning_tokens = usage.reasoning.and_then(tokens);
-}
 
 impl Drop for Record {
     fn drop(&mut self) {

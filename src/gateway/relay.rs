@@ -22,7 +22,7 @@ use crate::{
     catalog::Provider,
     health::{Outcome, Permit},
     http::error::context,
-    upstream::{blames_upstream, late},
+    upstream::{blames_upstream, stalled},
 };
 
 /// The deadlines of a stream that has begun.
@@ -126,10 +126,7 @@ impl Relay {
                 self.take(step);
             }
             Some(Err(_)) if keep_alive < deadline => self.ready.extend_from_slice(self.deadlines.keep_alive.1),
-            Some(Err(_)) => {
-                let message = "the provider's stream stood still for too long";
-                self.fail(ApiError { message: message.into(), reason: Some("stalled"), ..late() });
-            }
+            Some(Err(_)) => self.fail(stalled()),
             None => {
                 // Nobody upstream is to blame.
                 self.permit = None;

@@ -1,6 +1,6 @@
 //! An upstream's stream: frames, the events they mean, and the first of them held back until there is content.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use llm_protocol::{
     StreamDecoder,
@@ -10,6 +10,14 @@ use llm_protocol::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::upstream::{Frames, Framing, Pieces, late, truncated};
+
+/// The same frame with what is not UTF-8 in its data replaced; nothing where all of it is.
+fn legible(frame: &Frame) -> Option<Frame> {
+    match String::from_utf8_lossy(frame.data.as_deref()?) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(Frame { data: Some(text.into()), ..frame.clone() }),
+    }
+}
 
 /// One step of a stream.
 #[derive(Debug)]
@@ -99,7 +107,13 @@ impl Upstream {
 
     fn decode(&mut self, frame: Frame) -> Step {
         let mut events = Vec::new();
-        let error = self.decoder.push(&frame, &mut events).err();
+        let mut error = self.decoder.push(&frame, &mut events).err();
+        // What is no text was not taken in: only its bad bytes are to be lost, not the stream.
+        if error.is_some()
+            && let Some(text) = legible(&frame)
+        {
+            error = self.decoder.push(&text, &mut events).err();
+        }
         self.check(&events);
         if self.decoder.is_over()
             && let Some(pieces) = self.pieces.take()

@@ -22,12 +22,19 @@ pub struct Backoff {
     pub max: Duration,
 }
 
+/// Keys of one provider's that a request tries one after the other, besides the first.
+const MOST_KEYS: usize = 5;
+
 /// One target and what is left to it.
 #[derive(Debug)]
 pub struct Slot {
     pub target: Target,
     tried: u32,
     left: u32,
+    /// Further keys of the provider's that may be tried besides.
+    keys: u32,
+    /// Whether the last attempt failed because of the key alone.
+    rekeyed: bool,
     not_before: Option<Instant>,
 }
 
@@ -61,9 +68,10 @@ impl Turns {
             let not_before = match admission(&target) {
                 Admission::Resting(until) => Some(until),
                 // The last resort is asked at once: a request cannot wait for an ejection to end.
-                Admission::Yes | Admission::Ejected(_) => None,
+                Admission::Yes | Admission::Spent(_) | Admission::Ejected(_) => None,
             };
-            Slot { tried: 0, left: attempts(&target).max(1), not_before, target }
+            let keys = target.provider.accounts.len().saturating_sub(1).min(MOST_KEYS) as u32;
+            Slot { tried: 0, left: attempts(&target).max(1), keys, rekeyed: false, not_before, target }
         });
         Self { slots: slots.collect(), backoff }
     }
@@ -82,6 +90,12 @@ impl Turns {
         }
     }
 
+    /// Who else has not been asked and may be now.
+    pub fn spare(&self, at: usize, now: Instant) -> Option<usize> {
+        let due = |slot: &Slot| slot.tried == 0 && slot.left > 0 && slot.not_before.is_none_or(|at| at <= now);
+        self.slots.iter().enumerate().find(|(other, slot)| *other != at && due(slot)).map(|(other, _)| other)
+    }
+
     pub fn slot(&self, at: usize) -> &Slot {
         &self.slots[at]
     }
@@ -91,9 +105,24 @@ impl Turns {
         self.slots.iter().enumerate().all(|(other, slot)| other == at || slot.left == 0)
     }
 
+    /// When the first of those who are left can be asked, where nobody can in time.
+    pub fn soonest(&self) -> Option<Instant> {
+        self.slots.iter().filter(|slot| slot.left > 0).filter_map(|slot| slot.not_before).min()
+    }
+
     /// This target cannot be asked after all.
     pub fn skip(&mut self, at: usize) {
         self.slots[at].left = 0;
+    }
+
+    /// An attempt failed because of the key that it was made with, and another one can be used: it is the same target's turn
+    /// again, at once. That is no retry of the client's, as another provider is none. `false` once too many were tried.
+    pub fn with_another_key(&mut self, at: usize) -> bool {
+        let slot = &mut self.slots[at];
+        slot.rekeyed = slot.keys > 0;
+        slot.keys = slot.keys.saturating_sub(1);
+        slot.not_before = slot.not_before.filter(|_| !slot.rekeyed);
+        slot.rekeyed
     }
 
     /// An attempt failed. `chance` is in 0..1.
@@ -112,9 +141,14 @@ impl Turns {
 }
 
 impl Slot {
+    /// The target as the provider's key sees it that is to be used next, by a request of so many tokens.
+    pub fn as_next_key_sees_it(&self, tokens: u64) -> Target {
+        self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut rand::rng()))
+    }
+
     /// Whether the target was asked before.
     pub fn is_retry(&self) -> bool {
-        self.tried > 0
+        self.tried > 0 || self.rekeyed
     }
 }
 

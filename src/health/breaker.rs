@@ -49,10 +49,12 @@ impl State {
     }
 }
 
-/// Whether a provider may be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a provider may be asked, or a key be used. Of two the lesser one is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Admission {
     Yes,
+    /// It has nothing left of its own limits until then, so that others are better; nothing stands against asking it.
+    Spent(Instant),
     /// It asked for a rest, which ends then.
     Resting(Instant),
     /// It is left out until then.

@@ -2,6 +2,11 @@
 
 mod breaker;
 mod budget;
+mod ewma;
+mod keys;
+mod latency;
+mod learned;
+mod pace;
 pub mod probe;
 
 use std::{
@@ -15,9 +20,12 @@ use std::{
 
 pub use breaker::{Admission, Policy, State};
 pub use budget::{RetryBudget, RetryPermit};
+pub use keys::{KeyHealth, KeyPermit, KeyView};
+pub use learned::Learned;
+pub use pace::{Pace, Paces, Waiting};
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::{clock, secret::KeyHash};
 
 /// The health of all providers, by their ids.
 #[derive(Debug)]
@@ -49,8 +57,15 @@ impl Health {
 /// The health of one provider.
 #[derive(Debug)]
 pub struct ProviderHealth {
+    policy: Policy,
     breaker: Mutex<breaker::Breaker>,
+    /// Of its keys, where it has several, by their hashes.
+    keys: Mutex<HashMap<KeyHash, Arc<KeyHealth>>>,
     told: Mutex<Told>,
+    /// What it says of its own limits, where it has one key or none.
+    pub limits: Learned,
+    /// How quickly it answers.
+    pub paces: Paces,
     /// Whether it is being asked how it is.
     checking: Arc<AtomicBool>,
     /// How often the provider may be asked again after it failed.
@@ -98,11 +113,27 @@ pub enum Outcome {
 impl ProviderHealth {
     fn new(policy: Policy) -> Self {
         Self {
+            policy,
             breaker: Mutex::new(breaker::Breaker::new(policy)),
+            keys: Mutex::default(),
             told: Mutex::default(),
+            limits: Learned::default(),
+            paces: Paces::default(),
             checking: Arc::default(),
             retries: RetryBudget::default(),
         }
+    }
+
+    /// The record of one of its keys, begun if there is none.
+    pub fn key(&self, hash: KeyHash) -> Arc<KeyHealth> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.entry(hash).or_insert_with(|| Arc::new(KeyHealth::new(self.policy))).clone()
+    }
+
+    /// Forgets keys that are no more.
+    pub fn retain_keys(&self, kept: &[Arc<KeyHealth>]) {
+        let is_kept = |key: &Arc<KeyHealth>| kept.iter().any(|kept| Arc::ptr_eq(kept, key));
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, key| is_kept(key));
     }
 
     /// Whether the provider may be asked now, without taking anything.
@@ -113,7 +144,7 @@ impl ProviderHealth {
     /// Takes leave to ask. A provider on probation gives it to one request at a time; `force` takes it anyway.
     pub fn admit(self: &Arc<Self>, force: bool) -> Option<Permit> {
         let probing = self.breaker().admit(Instant::now(), force)?;
-        Some(Permit { health: self.clone(), probing, settled: false })
+        Some(Permit { health: self.clone(), key: None, probing, settled: false })
     }
 
     /// The provider asked to be left alone for a while. A shorter rest never shortens a longer one.
@@ -181,15 +212,31 @@ impl Drop for Checking {
 #[derive(Debug)]
 pub struct Permit {
     health: Arc<ProviderHealth>,
+    /// The key that it is asked with, where it has several.
+    key: Option<KeyPermit>,
     probing: bool,
     settled: bool,
 }
 
 impl Permit {
+    /// The same for whoever asks with this key.
+    pub fn with(mut self, key: KeyPermit) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// Says how the attempt ended.
     pub fn settle(mut self, outcome: &Outcome) {
         self.settled = true;
+        if let (Outcome::Success { .. }, Some(key)) = (outcome, self.key.take()) {
+            key.taken();
+        }
         self.health.note(outcome);
+    }
+
+    /// The provider refused the key, which says nothing about the provider itself. Says whether that set the key aside.
+    pub fn refuse_key(mut self, why: &str) -> bool {
+        self.key.take().is_some_and(|key| key.refused(why))
     }
 }
 

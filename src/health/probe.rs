@@ -94,9 +94,10 @@ pub async fn introduce(app: &Arc<App>, id: i64) {
 }
 
 /// Asks a provider for its models; notes how it is, and what it has.
-async fn refresh(app: &App, provider: &Provider) {
-    let Some(_checking) = provider.health.begin_check() else { return };
-    let Some(permit) = provider.health.admit(false) else { return };
+async fn refresh(app: &App, whole: &Arc<Provider>) {
+    let Some(_checking) = whole.health.begin_check() else { return };
+    let provider = &whole.choose_key("", 0, &mut rand::rng());
+    let Some(permit) = provider.admit(false) else { return };
     let began = Instant::now();
     match list_models(app, provider).await {
         Ok(models) => {
@@ -108,7 +109,7 @@ async fn refresh(app: &App, provider: &Provider) {
             ErrorKind::NotFound | ErrorKind::MethodNotAllowed | ErrorKind::InvalidRequest | ErrorKind::RateLimited => {
                 permit.settle(&Outcome::Success { latency: began.elapsed() });
             }
-            ErrorKind::UpstreamAuth => permit.settle(&Outcome::Refusal(error.message)),
+            ErrorKind::UpstreamAuth => provider.refused(whole, permit, &error.message),
             _ if error.reason == Some("malformed") => {
                 permit.settle(&Outcome::Success { latency: began.elapsed() });
             }

@@ -75,10 +75,11 @@ impl IntoResponse for Failure {
 }
 
 /// Gives a handler's [`Failure`], if `response` holds one, its body in `inbound`'s shape.
-pub fn complete(mut response: Response<Body>, inbound: &dyn Inbound, request_id: &str) -> Response<Body> {
-    let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() else { return response };
+pub fn complete(response: &mut Response<Body>, inbound: &dyn Inbound, request_id: &str) {
+    let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() else { return };
     let mut completed = respond(inbound, &error, request_id);
-    // What the layers in between have added, such as who may read the answer, holds for the error too.
+    // What the layers in between have added, such as who may read the answer, holds for the error too; but for how long it is.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
     completed.headers_mut().extend(std::mem::take(response.headers_mut()));
-    completed
+    *response = completed;
 }

@@ -8,4 +8,4 @@ mod router;
 pub mod server;
 pub mod status;
 
-pub use router::{openapi, router};
+pub use router::{handler, openapi};

@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Router, response::Html, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{Html, Response},
+    routing::get,
+};
 use llm_protocol::ir::{ApiError, ErrorKind};
+use tower::ServiceExt;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
@@ -11,7 +18,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{error::Failure, middleware, status};
+use super::{error::Failure, middleware::Around, server::Handler, status};
 use crate::{admin, app::App, gateway};
 
 #[derive(OpenApi)]
@@ -67,7 +74,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// All routes, over one running gateway, within the middleware.
-pub fn router(app: Arc<App>) -> Router {
+pub fn handler(app: Arc<App>) -> impl Handler {
     let (router, document) = routes();
     let (aliases, _) = OpenApiRouter::new().nest("/api/admin", admin::router()).split_for_parts();
     let router = router
@@ -78,7 +85,25 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone());
-    middleware::around(router, &app.config.server)
+    Around::new(Routes { app: app.clone(), router }, &app.config.server)
+}
+
+#[derive(Clone)]
+struct Routes {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Handler for Routes {
+    async fn handle(&self, request: Request) -> Response<Body> {
+        match gateway::direct(&request) {
+            Some(call) => gateway::generate(&self.app, call, request).await,
+            None => match self.router.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+        }
+    }
 }
 
 /// The page that shows the document. All it needs is in the binary, so that it works without a network.

@@ -43,8 +43,11 @@ struct Families {
     retries: Family<At, Counter>,
     failovers: Family<At, Counter>,
     failures: Family<Failure, Counter>,
+    hedges: Family<Hedge, Counter>,
     refusals: Family<Refusal, Counter>,
     losses: Family<Loss, Counter>,
+    cache_requests: Family<Looked, Counter>,
+    cache_saved: Dollars,
     key_requests: Family<Key, Counter>,
     key_tokens: Family<KeyTokens, Counter>,
     key_cost: Family<Key, Dollars>,
@@ -101,6 +104,12 @@ struct Failure {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hedge {
+    provider: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refusal {
     limit: &'static str,
     of: &'static str,
@@ -111,6 +120,12 @@ struct Loss {
     kind: &'static str,
     client_protocol: String,
     upstream_protocol: String,
+}
+
+/// What came of a look into the cache: `hit`, `miss` or `bypass`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Looked {
+    result: String,
 }
 
 /// An API key's name. Empty for clients without one.
@@ -155,10 +170,17 @@ impl Families {
         let help = "Attempts at a provider because another one had failed the same request";
         registry.register("failovers", help, self.failovers.clone());
         registry.register("attempt_failures", "Attempts that failed, by why", self.failures.clone());
+        let help = "Second requests while the first one still ran, by who was asked and what became of it";
+        registry.register("hedges", help, self.hedges.clone());
         let help = "Requests and attempts that a limit of the gateway refused, by what is limited";
         registry.register("limit_refusals", help, self.refusals.clone());
         let help = "Request fields that a translation dropped, approximated or refused";
         registry.register("losses", help, self.losses.clone());
+        let help =
+            "Requests that the cache of answers answered (hit), might have answered (miss) or was kept out of (bypass)";
+        registry.register("cache_requests", help, self.cache_requests.clone());
+        let help = "What answers from the cache would have cost";
+        registry.register("cache_saved_dollars", help, self.cache_saved.clone());
         registry.register("key_requests", "Requests by API key", self.key_requests.clone());
         registry.register("key_tokens", "Tokens by API key and kind", self.key_tokens.clone());
         registry.register("key_cost_dollars", "What an API key's answers cost", self.key_cost.clone());
@@ -243,6 +265,11 @@ impl Metrics {
         self.families.failures.get_or_create(&Failure { provider: target.of.provider.clone(), reason }).inc();
     }
 
+    /// A target was asked while another one still worked, and has `won`, `lost` or `failed`.
+    pub fn hedged(&self, target: &Target, outcome: &'static str) {
+        self.families.hedges.get_or_create(&Hedge { provider: target.provider.name.clone(), outcome }).inc();
+    }
+
     /// A limit on a `key`, an `address`, a `provider` or the `gateway` has refused something, because of `requests`, `tokens` or
     /// `concurrent` ones.
     pub fn limit_refused(&self, limit: &'static str, of: &'static str) {
@@ -269,6 +296,10 @@ impl Metrics {
             let count = count.unwrap_or(0).unsigned_abs();
             target.tokens[at].inc_by(count);
             key.tokens[at].inc_by(count);
+        }
+        if let Some(result) = row.cache_status.clone() {
+            self.families.cache_requests.get_or_create(&Looked { result }).inc();
+            self.families.cache_saved.inc_by(row.saved_cost.unwrap_or_default() as f64 / 1e9);
         }
         if let Some(cost) = row.cost {
             let dollars = cost as f64 / 1e9;

@@ -2,6 +2,7 @@
 //! of chance go in, an ordered plan comes out.
 
 mod order;
+mod policy;
 
 use std::sync::Arc;
 
@@ -10,8 +11,12 @@ use llm_protocol::{
     ir::{ApiError, ErrorKind},
 };
 pub use order::order;
+pub use policy::Policy;
 
-use crate::catalog::{Capabilities, Catalog, Model, Provider};
+use crate::{
+    catalog::{Capabilities, Catalog, Model, Provider},
+    health::Admission,
+};
 
 /// One provider under one of its model names.
 #[derive(Clone, Debug)]
@@ -35,6 +40,23 @@ pub struct Wish {
     /// Names or types, in the order to be tried after the first choice.
     pub fallbacks: Vec<String>,
     pub needs: Needs,
+}
+
+impl Target {
+    /// Who is asked, for what.
+    pub fn asked(&self) -> (&Provider, &str) {
+        (&self.provider, &self.model)
+    }
+
+    /// Whether it may be asked now, by a request of so many tokens.
+    pub fn admission(&self, tokens: u64) -> Admission {
+        self.provider.admission_of(&self.model, tokens)
+    }
+
+    /// The same at the same provider, as one of its keys sees it.
+    pub fn with(&self, provider: Arc<Provider>) -> Self {
+        Self { provider, model: self.model.clone(), weight: self.weight, configured: self.configured.clone() }
+    }
 }
 
 fn met_by(needs: Needs, capabilities: Capabilities) -> bool {
@@ -193,6 +215,8 @@ pub(crate) mod tests {
             protocols: None,
             base_url: "http://127.0.0.1:9/v1".into(),
             key: None,
+            account: None,
+            accounts: Vec::new(),
             options: Default::default(),
             headers: Default::default(),
             fields: Default::default(),

@@ -1,39 +1,47 @@
-//! In which order targets are tried: strict tiers of priority, weighted chance within a tier, health before all.
+//! In which order targets are tried: strict tiers of priority, a policy within a tier, health before all.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
-use super::{Groups, Target};
+use super::{Groups, Policy, Target};
 use crate::health::Admission;
 
 /// Puts groups of targets into one order, each target once.
 ///
-/// Who may be asked now comes first, group by group; then who asked for a rest, the shortest first. Of those that are
+/// Who may be asked now comes first, group by group; then who has nothing left of its limits; then who asked for a rest, the shortest first. Of those that are
 /// left out the least bad one alone follows, so that even then somebody is asked.
-pub fn order(groups: Groups, admission: impl Fn(&Target) -> Admission, chance: &mut impl Rng) -> Vec<Target> {
+pub fn order(
+    groups: Groups,
+    admission: impl Fn(&Target) -> Admission,
+    policy: Policy<'_>,
+    chance: &mut impl Rng,
+) -> Vec<Target> {
     let mut ordered: Vec<Target> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    let (mut resting, mut ejected) = (Vec::new(), Vec::new());
+    let (mut spent, mut resting, mut ejected) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {
-        for target in shuffled(group, chance) {
+        for target in shuffled(group, policy, chance) {
             if !seen.insert((target.provider.id, target.model.clone())) {
                 continue;
             }
             match admission(&target) {
                 Admission::Yes => ordered.push(target),
+                Admission::Spent(until) => spent.push((until, target)),
                 Admission::Resting(until) => resting.push((until, target)),
                 Admission::Ejected(until) => ejected.push((until, target)),
             }
         }
     }
     // Stable sorts: between equals the order of preference stays.
+    spent.sort_by_key(|(until, _)| *until);
     resting.sort_by_key(|(until, _)| *until);
     ejected.sort_by_key(|(until, _)| *until);
-    ordered.extend(resting.into_iter().chain(ejected.into_iter().take(1)).map(|(_, target)| target));
+    let waiting = spent.into_iter().chain(resting);
+    ordered.extend(waiting.chain(ejected.into_iter().take(1)).map(|(_, target)| target));
     ordered
 }
 
-/// One group by tier, each tier drawn by weight without replacement; who weighs nothing comes last of all.
-fn shuffled(group: Vec<Target>, chance: &mut impl Rng) -> Vec<Target> {
+/// One group by tier, each tier chosen from by the policy without replacement; who weighs nothing comes last of all.
+fn shuffled(group: Vec<Target>, policy: Policy<'_>, chance: &mut impl Rng) -> Vec<Target> {
     let (mut weighty, mut weightless): (Vec<_>, Vec<_>) = group.into_iter().partition(|target| target.weight > 0);
     weighty.sort_by_key(|target| std::cmp::Reverse(target.provider.priority));
     weightless.sort_by_key(|target| std::cmp::Reverse(target.provider.priority));
@@ -41,26 +49,10 @@ fn shuffled(group: Vec<Target>, chance: &mut impl Rng) -> Vec<Target> {
     while let Some(first) = weighty.first() {
         let priority = first.provider.priority;
         let tier = weighty.iter().take_while(|target| target.provider.priority == priority).count();
-        ordered.push(weighty.remove(draw(&weighty[..tier], chance)));
+        ordered.push(weighty.remove(policy.choose(&weighty[..tier], chance)));
     }
     ordered.extend(weightless);
     ordered
-}
-
-/// The index of one target, drawn by weight.
-fn draw(tier: &[Target], chance: &mut impl Rng) -> usize {
-    if tier.len() == 1 {
-        return 0;
-    }
-    let total: i64 = tier.iter().map(|target| target.weight).sum();
-    let mut ticket = chance.random_range(0..total.max(1));
-    for (at, target) in tier.iter().enumerate() {
-        ticket -= target.weight;
-        if ticket < 0 {
-            return at;
-        }
-    }
-    tier.len() - 1
 }
 
 #[cfg(test)]
@@ -85,7 +77,12 @@ mod tests {
         let mut chance = StdRng::seed_from_u64(1);
         for _ in 0..200 {
             let group = vec![target(1, 50, 100), target(2, 900, 0), target(3, 100, 1), target(4, 100, 1000)];
-            let ordered = ids(&order(vec![group, vec![target(5, 1000, 1), target(1, 50, 100)]], all_well, &mut chance));
+            let ordered = ids(&order(
+                vec![group, vec![target(5, 1000, 1), target(1, 50, 100)]],
+                all_well,
+                Policy::Weighted,
+                &mut chance,
+            ));
             assert_eq!((ordered.len(), &ordered[2..]), (5, &[1, 2, 5][..]));
         }
     }
@@ -96,7 +93,7 @@ mod tests {
         let mut first = [0_u32; 3];
         for _ in 0..20_000 {
             let group = vec![target(0, 100, 70), target(1, 100, 20), target(2, 100, 10)];
-            first[ids(&order(vec![group], all_well, &mut chance))[0] as usize] += 1;
+            first[ids(&order(vec![group], all_well, Policy::Weighted, &mut chance))[0] as usize] += 1;
         }
         for (count, share) in first.into_iter().zip([0.7, 0.2, 0.1]) {
             assert!((f64::from(count) / 20_000.0 - share).abs() < 0.015, "{first:?}");
@@ -104,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn who_rests_comes_after_who_may_be_asked_and_of_the_ejected_the_least_bad_alone() {
+    fn who_has_nothing_left_or_rests_comes_after_who_may_be_asked_and_of_the_ejected_the_least_bad_alone() {
         let (mut chance, now) = (StdRng::seed_from_u64(3), Instant::now());
         let later = |seconds| now + Duration::from_secs(seconds);
         let admission = |target: &Target| match target.provider.id {
@@ -112,9 +109,10 @@ mod tests {
             2 => Admission::Ejected(later(3)),
             3 => Admission::Resting(later(5)),
             4 => Admission::Resting(later(1)),
+            6 => Admission::Spent(later(8)),
             _ => Admission::Yes,
         };
-        let group = (1..=5).map(|id| target(id, 100, 1)).collect();
-        assert_eq!(ids(&order(vec![group], admission, &mut chance)), [5, 4, 3, 2]);
+        let group = (1..=6).map(|id| target(id, 100, 1)).collect();
+        assert_eq!(ids(&order(vec![group], admission, Policy::Weighted, &mut chance)), [5, 6, 4, 3, 2]);
     }
 }

@@ -1,9 +1,10 @@
-//! What several gateways share through a Redis server, for as long as that answers in time: limits, and which providers are left
-//! alone.
+//! What several gateways share through a Redis server, for as long as that answers in time: limits, which providers are left
+//! alone, and answers.
 //!
 //! A connection that failed or was too late once is given up, so that no second request waits for it. Then each gateway goes by what
 //! it knows itself, until a connection of the background's own has answered in time.
 
+mod answers;
 mod redis;
 
 use std::{
@@ -162,7 +163,8 @@ pub struct Background {
 }
 
 impl Shared {
-    /// None where the configuration names no server. Tries to reach it once, and starts without it where that fails.
+    /// None where the configuration names no server. Tries to reach it once, and starts without it where that fails, unless it is
+    /// a server of a kind that is not understood.
     pub async fn start(config: &RedisConfig) -> anyhow::Result<Option<(Arc<Self>, Background)>> {
         let Some(url) = &config.url else { return Ok(None) };
         let mut server = Server::parse(url).map_err(|error| anyhow::anyhow!("redis.url (REDIS_URL): {error}"))?;
@@ -181,6 +183,7 @@ impl Shared {
         });
         match shared.reach(&mut server).await {
             Ok(()) => tracing::info!("Limits and cool-downs are shared through Redis"),
+            Err(trouble @ Trouble::Cluster) => anyhow::bail!("redis.url (REDIS_URL): {trouble}"),
             Err(trouble) => shared.tell(&trouble),
         }
         Ok(Some((shared, Background { server, ended })))
@@ -334,7 +337,7 @@ fn absences(app: &App) -> Vec<Absence> {
     let now = Instant::now();
     let absence = |provider: &Arc<Provider>| {
         let (reason, until) = match provider.health.admission() {
-            Admission::Yes => return None,
+            Admission::Yes | Admission::Spent(_) => return None,
             Admission::Resting(until) => (Reason::Rest, until),
             Admission::Ejected(until) => (Reason::Ejection, until),
         };

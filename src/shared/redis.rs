@@ -16,19 +16,24 @@ use crate::limits::{Allowance, Left, Limit, Spent};
 
 /// Why the server could not be asked.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Trouble(String);
+pub enum Trouble {
+    #[error("{0}")]
+    Passing(String),
+    /// A script asks for keys that live on several servers there.
+    #[error("it is part of a Redis Cluster, for which there is no client here: name a single server, or Sentinels")]
+    Cluster,
+}
 
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
-        Self(error.to_string())
+        Self::Passing(error.to_string())
     }
 }
 
 impl Trouble {
     /// It did not answer in so long.
     pub fn late(waited: Duration) -> Self {
-        Self(format!("no answer within {} ms", waited.as_millis()))
+        Self::Passing(format!("no answer within {} ms", waited.as_millis()))
     }
 }
 
@@ -63,7 +68,13 @@ impl Server {
             Self::One(client) => Client::clone(client),
             Self::Watched(sentinels) => sentinels.async_get_client().await?,
         };
-        Ok(Connection(client.get_multiplexed_async_connection_with_config(&config).await?))
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // A user who may not ask that is told by what fails later.
+        let told: Result<String, RedisError> = redis::cmd("INFO").arg("cluster").query_async(&mut connection).await;
+        if told.is_ok_and(|told| told.contains("cluster_enabled:1")) {
+            return Err(Trouble::Cluster);
+        }
+        Ok(Connection(connection))
     }
 }
 
@@ -77,14 +88,14 @@ fn watched(address: &str, tls: bool) -> Result<SentinelClient, Trouble> {
     });
     let hosts: Option<Vec<_>> = hosts.collect();
     let (Some(hosts), Some(service)) = (hosts, path.next().filter(|service| !service.is_empty())) else {
-        return Err(Trouble("it must be redis+sentinel://HOST:PORT,HOST:PORT/SERVICE".to_owned()));
+        return Err(Trouble::Passing("it must be redis+sentinel://HOST:PORT,HOST:PORT/SERVICE".to_owned()));
     };
     let mut builder = SentinelClientBuilder::new(hosts, service, SentinelServerType::Master)?;
     if tls {
         builder = builder.set_client_to_redis_tls_mode(redis::TlsMode::Secure);
     }
     if let Some(database) = path.next().filter(|database| !database.is_empty()) {
-        let database = database.parse().map_err(|_| Trouble("its database is not a number".to_owned()))?;
+        let database = database.parse().map_err(|_| Trouble::Passing("its database is not a number".to_owned()))?;
         builder = builder.set_client_to_redis_db(database);
     }
     let (name, password) = user.map_or(("", ""), |user| user.split_once(':').unwrap_or(("", user)));
@@ -120,6 +131,9 @@ pub enum Said {
     },
 }
 
+/// Keys that are looked at in one go.
+const SCANNED: usize = 1000;
+
 /// A connection, on which many may ask at once.
 pub struct Connection(MultiplexedConnection);
 
@@ -143,7 +157,7 @@ impl Connection {
             call.arg(concurrent_requests.map_or(-1, i64::from));
         }
         let told: Vec<i64> = call.invoke_async(&mut self.0.clone()).await?;
-        said(&told, bills).ok_or_else(|| Trouble("its answer cannot be read".to_owned()))
+        said(&told, bills).ok_or_else(|| Trouble::Passing("its answer cannot be read".to_owned()))
     }
 
     /// Says how a request ended for which `reserved` tokens were noted in `second`, by bill.
@@ -186,6 +200,28 @@ impl Connection {
         let told: Vec<(String, u64)> = call.invoke_async(&mut self.0.clone()).await?;
         // What a newer gateway tells may mean nothing to this one.
         Ok(told.iter().filter_map(|(what, millis)| absence(what, *millis)).collect())
+    }
+
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Trouble> {
+        Ok(redis::cmd("GET").arg(key).query_async(&mut self.0.clone()).await?)
+    }
+
+    /// Sets a value that goes after `ttl`.
+    pub async fn set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Trouble> {
+        let lasting = millis(ttl).max(1);
+        Ok(redis::cmd("SET").arg(key).arg(value).arg("PX").arg(lasting).query_async(&mut self.0.clone()).await?)
+    }
+
+    /// Some of the keys that fit `pattern`, and where to go on; 0 is the end.
+    pub async fn scan(&self, cursor: u64, pattern: &str) -> Result<(u64, Vec<String>), Trouble> {
+        let mut call = redis::cmd("SCAN");
+        call.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCANNED);
+        Ok(call.query_async(&mut self.0.clone()).await?)
+    }
+
+    /// Removes keys; how many there were.
+    pub async fn unlink(&self, keys: &[String]) -> Result<u64, Trouble> {
+        Ok(redis::cmd("UNLINK").arg(keys).query_async(&mut self.0.clone()).await?)
     }
 }
 

@@ -43,6 +43,9 @@ pub struct ApiKey {
     pub requests_per_minute: Option<i64>,
     pub tokens_per_minute: Option<i64>,
     pub concurrent_requests: Option<i64>,
+    /// Whether its requests are logged with what was said in them.
+    #[serde(default)]
+    pub log_content: bool,
     pub expires_at: Option<i64>,
     pub created_at: i64,
     pub rotated_at: Option<i64>,
@@ -72,6 +75,7 @@ impl ApiKey {
             requests_per_minute: None,
             tokens_per_minute: None,
             concurrent_requests: None,
+            log_content: false,
             expires_at: None,
             created_at: now,
             rotated_at: None,
@@ -113,6 +117,7 @@ from_row!(ApiKey, |row| Self {
     requests_per_minute: row.int_if_any("requests_per_minute")?,
     tokens_per_minute: row.int_if_any("tokens_per_minute")?,
     concurrent_requests: row.int_if_any("concurrent_requests")?,
+    log_content: row.flag("log_content")?,
     expires_at: row.int_if_any("expires_at")?,
     created_at: row.int("created_at")?,
     rotated_at: row.int_if_any("rotated_at")?,
@@ -151,6 +156,7 @@ macro_rules! bind {
             .bind($key.requests_per_minute)
             .bind($key.tokens_per_minute)
             .bind($key.concurrent_requests)
+            .bind(i64::from($key.log_content))
             .bind($key.expires_at)
             .bind($key.rotated_at)
             .bind($key.revoked_at)
@@ -161,13 +167,13 @@ const ONE: &str = "select * from api_key where id = $1";
 
 const INSERT: &str = "insert into api_key (id, name, owner, tags, prefix, hash, previous_hash, previous_until, enabled, \
     strict, fidelity, allowed_models, allowed_providers, allowed_endpoints, allowed_addresses, requests_per_minute, \
-    tokens_per_minute, concurrent_requests, expires_at, rotated_at, revoked_at, created_at) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+    tokens_per_minute, concurrent_requests, log_content, expires_at, rotated_at, revoked_at, created_at) values ($1, $2, \
+    $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
 
 const UPDATE: &str = "update api_key set name = $2, owner = $3, tags = $4, prefix = $5, hash = $6, previous_hash = $7, \
     previous_until = $8, enabled = $9, strict = $10, fidelity = $11, allowed_models = $12, allowed_providers = $13, \
     allowed_endpoints = $14, allowed_addresses = $15, requests_per_minute = $16, tokens_per_minute = $17, \
-    concurrent_requests = $18, expires_at = $19, rotated_at = $20, revoked_at = $21 where id = $1";
+    concurrent_requests = $18, log_content = $19, expires_at = $20, rotated_at = $21, revoked_at = $22 where id = $1";
 
 /// Makes the next edit of a key wait for this one's end.
 const TAKE_TURN: &str = "insert into counter (name, value) values ('api_key_change', 1) \

@@ -16,6 +16,8 @@ pub struct LogRow {
     pub provider_id: Option<i64>,
     pub provider_name: Option<String>,
     pub provider_type: Option<String>,
+    /// With which of the provider's keys, where it has several.
+    pub provider_key: Option<String>,
     /// As the client named it.
     pub model: Option<String>,
     /// As the provider knows it.
@@ -30,6 +32,10 @@ pub struct LogRow {
     pub cached_tokens: Option<i64>,
     pub cache_write_tokens: Option<i64>,
     pub reasoning_tokens: Option<i64>,
+    /// Taken beside the answer, and in none of the other counts.
+    pub extra_tokens: Option<i64>,
+    /// Searches and fetches of the provider's own tools.
+    pub server_tool_requests: Option<i64>,
     /// Nano-dollars.
     pub cost: Option<i64>,
     pub latency_ms: i64,
@@ -51,10 +57,14 @@ pub struct LogRow {
     pub key_name: Option<String>,
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
+    /// `hit`, `miss` or `bypass`; `None` where the cache of answers was not asked.
+    pub cache_status: Option<String>,
+    /// Nano-dollars that a hit would have cost.
+    pub saved_cost: Option<i64>,
 }
 
 impl LogRow {
-    /// Fills in the token counts.
+    /// Fills in the counts.
     pub fn count(&mut self, usage: &Usage) {
         let number = |tokens: u64| Some(i64::try_from(tokens).unwrap_or(i64::MAX));
         self.prompt_tokens = number(usage.input);
@@ -63,6 +73,9 @@ impl LogRow {
         self.cached_tokens = number(usage.cache_read);
         self.cache_write_tokens = number(usage.cache_write);
         self.reasoning_tokens = usage.reasoning.and_then(number);
+        self.extra_tokens = number(usage.extra()).filter(|tokens| *tokens > 0);
+        let requests = usage.web_searches.saturating_add(usage.web_fetches);
+        self.server_tool_requests = number(requests).filter(|requests| *requests > 0);
     }
 }
 
@@ -73,6 +86,7 @@ from_row!(LogRow, |row| Self {
     provider_id: row.int_if_any("provider_id")?,
     provider_name: row.text_if_any("provider_name")?,
     provider_type: row.text_if_any("provider_type")?,
+    provider_key: row.text_if_any("provider_key")?,
     model: row.text_if_any("model")?,
     upstream_model: row.text_if_any("upstream_model")?,
     endpoint: row.text("endpoint")?,
@@ -85,6 +99,8 @@ from_row!(LogRow, |row| Self {
     cached_tokens: row.int_if_any("cached_tokens")?,
     cache_write_tokens: row.int_if_any("cache_write_tokens")?,
     reasoning_tokens: row.int_if_any("reasoning_tokens")?,
+    extra_tokens: row.int_if_any("extra_tokens")?,
+    server_tool_requests: row.int_if_any("server_tool_requests")?,
     cost: row.int_if_any("cost")?,
     latency_ms: row.int("latency_ms")?,
     ttft_ms: row.int_if_any("ttft_ms")?,
@@ -99,12 +115,15 @@ from_row!(LogRow, |row| Self {
     key_name: row.text_if_any("key_name")?,
     ip_address: row.text_if_any("ip_address")?,
     user_agent: row.text_if_any("user_agent")?,
+    cache_status: row.text_if_any("cache_status")?,
+    saved_cost: row.int_if_any("saved_cost")?,
 });
 
 const INSERT: &str = "insert into request_log (id, request_id, created_at, provider_id, provider_name, provider_type, \
-    model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, total_tokens, \
-    cached_tokens, cache_write_tokens, reasoning_tokens, cost, latency_ms, ttft_ms, attempts, error_code, error_message, \
-    dropped, approximated, protocol, upstream_protocol, key_id, key_name, ip_address, user_agent) ";
+    provider_key, model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, \
+    total_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, extra_tokens, server_tool_requests, cost, latency_ms, \
+    ttft_ms, attempts, error_code, error_message, dropped, approximated, protocol, upstream_protocol, key_id, key_name, \
+    ip_address, user_agent, cache_status, saved_cost) ";
 
 /// Rows that one statement adds: few sizes, so that each is prepared once.
 const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
@@ -123,6 +142,8 @@ pub struct LogFilter {
     pub protocol: Option<String>,
     /// What the provider was asked in.
     pub upstream_protocol: Option<String>,
+    /// What the cache of answers had to do with it.
+    pub cache_status: Option<String>,
     /// A key's name, or its id in digits.
     pub key: Option<String>,
     /// The earliest time of interest.
@@ -279,6 +300,7 @@ where
             .push_bind(row.provider_id)
             .push_bind(row.provider_name.as_deref().map(storable))
             .push_bind(row.provider_type.as_deref().map(storable))
+            .push_bind(row.provider_key.as_deref().map(storable))
             .push_bind(row.model.as_deref().map(storable))
             .push_bind(row.upstream_model.as_deref().map(storable))
             .push_bind(storable(&row.endpoint))
@@ -291,6 +313,8 @@ where
             .push_bind(row.cached_tokens)
             .push_bind(row.cache_write_tokens)
             .push_bind(row.reasoning_tokens)
+            .push_bind(row.extra_tokens)
+            .push_bind(row.server_tool_requests)
             .push_bind(row.cost)
             .push_bind(row.latency_ms)
             .push_bind(row.ttft_ms)
@@ -304,7 +328,9 @@ where
             .push_bind(row.key_id)
             .push_bind(row.key_name.as_deref().map(storable))
             .push_bind(row.ip_address.as_deref().map(storable))
-            .push_bind(row.user_agent.as_deref().map(storable));
+            .push_bind(row.user_agent.as_deref().map(storable))
+            .push_bind(row.cache_status.as_deref().map(storable))
+            .push_bind(row.saved_cost);
     });
 }
 
@@ -331,6 +357,7 @@ where
         (" and model = ", &filter.model),
         (" and protocol = ", &filter.protocol),
         (" and upstream_protocol = ", &filter.upstream_protocol),
+        (" and cache_status = ", &filter.cache_status),
         (" and request_id = ", &filter.request_id),
     ];
     for (condition, text) in texts {

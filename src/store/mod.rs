@@ -12,6 +12,7 @@ mod error;
 mod import;
 mod keys;
 mod location;
+mod log_contents;
 mod logs;
 mod model_providers;
 mod models;
@@ -31,6 +32,7 @@ pub use self::{
     epoch::Changes,
     error::StoreError,
     keys::ApiKey,
+    log_contents::LogContent,
     logs::{LogFilter, LogPage, LogPlace, LogRow},
     model_providers::ModelProvider,
     models::Model,

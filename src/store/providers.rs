@@ -20,6 +20,8 @@ pub struct Provider {
     pub base_url: Option<String>,
     /// The sealed key, as [`MasterKey::seal`](crate::secret::MasterKey::seal) wrote it.
     pub api_key: Option<String>,
+    /// Several keys instead of that one: a JSON list, sealed as it is.
+    pub api_keys: Option<String>,
     pub enabled: bool,
     /// 0..=1000; higher is tried first.
     pub priority: i64,
@@ -55,6 +57,11 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Everything of it that is sealed.
+    pub fn sealed(&mut self) -> [&mut Option<String>; 4] {
+        [&mut self.api_key, &mut self.api_keys, &mut self.extra_headers, &mut self.proxy]
+    }
+
     /// A provider of which nothing is said yet: what is not said of one when it is created.
     pub fn with_defaults(id: i64, now: i64) -> Self {
         Self {
@@ -63,6 +70,7 @@ impl Provider {
             kind: String::new(),
             base_url: None,
             api_key: None,
+            api_keys: None,
             enabled: true,
             priority: 100,
             weight: 100,
@@ -91,6 +99,7 @@ from_row!(Provider, |row| Self {
     kind: row.text("type")?,
     base_url: row.text_if_any("base_url")?,
     api_key: row.text_if_any("api_key")?,
+    api_keys: row.text_if_any("api_keys")?,
     enabled: row.flag("enabled")?,
     priority: row.int("priority")?,
     weight: row.int("weight")?,
@@ -132,6 +141,7 @@ macro_rules! bind {
             .bind(&$provider.extra_headers)
             .bind($provider.extra_body.as_ref().map(json))
             .bind(&$provider.proxy)
+            .bind(&$provider.api_keys)
             .bind($provider.updated_at)
     };
 }
@@ -151,9 +161,9 @@ impl Store {
     /// Adds a provider whose id came from [`Store::new_id`].
     pub async fn insert_provider(&self, provider: &Provider) -> Result<(), StoreError> {
         let sql = "insert into provider (id, name, type, base_url, api_key, enabled, priority, weight, timeout, \
-                   max_retries, rate_limit, protocols, metadata, options, extra_headers, extra_body, proxy, updated_at, \
-                   created_at) \
-                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+                   max_retries, rate_limit, protocols, metadata, options, extra_headers, extra_body, proxy, api_keys, \
+                   updated_at, created_at) \
+                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
         db::writing!(self, pool => async {
             bind!(sqlx::query(sql), provider).bind(provider.created_at).execute(pool).await.map(|_| ())
         })
@@ -181,8 +191,8 @@ impl Store {
     async fn replace_provider(&self, provider: &Provider, seen: i64) -> Result<bool, StoreError> {
         let sql = "update provider set name = $2, type = $3, base_url = $4, api_key = $5, enabled = $6, priority = $7, \
                    weight = $8, timeout = $9, max_retries = $10, rate_limit = $11, protocols = $12, metadata = $13, \
-                   options = $14, extra_headers = $15, extra_body = $16, proxy = $17, updated_at = $18 \
-                   where id = $1 and updated_at = $19";
+                   options = $14, extra_headers = $15, extra_body = $16, proxy = $17, api_keys = $18, \
+                   updated_at = $19 where id = $1 and updated_at = $20";
         let rows = db::writing!(self, pool => async {
             bind!(sqlx::query(sql), provider).bind(seen).execute(pool).await.map(|done| done.rows_affected())
         })?;

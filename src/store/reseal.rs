@@ -5,7 +5,7 @@ use super::{Provider, Store, StoreError, db};
 /// Changes nothing and takes every row, so that nobody else changes one until all are sealed.
 const HOLD: &str = "update provider set updated_at = updated_at";
 
-const SEALED: &str = "update provider set api_key = $2, extra_headers = $3, proxy = $4 where id = $1";
+const SEALED: &str = "update provider set api_key = $2, extra_headers = $3, proxy = $4, api_keys = $5 where id = $1";
 
 impl Store {
     /// Writes what `reseal` makes of every provider's sealed columns, all or none, and says how many providers there are. It
@@ -26,6 +26,7 @@ impl Store {
                             .bind(&provider.api_key)
                             .bind(&provider.extra_headers)
                             .bind(&provider.proxy)
+                            .bind(&provider.api_keys)
                             .execute(&mut *tx)
                             .await?;
                     }

@@ -9,6 +9,7 @@ pub(super) trait Columns {
     fn int_if_any(&self, column: &str) -> sqlx::Result<Option<i64>>;
     fn text(&self, column: &str) -> sqlx::Result<String>;
     fn text_if_any(&self, column: &str) -> sqlx::Result<Option<String>>;
+    fn bytes(&self, column: &str) -> sqlx::Result<Vec<u8>>;
 
     /// A 0 or a 1.
     fn flag(&self, column: &str) -> sqlx::Result<bool> {
@@ -44,6 +45,9 @@ macro_rules! columns_of {
                 self.try_get(column)
             }
             fn text_if_any(&self, column: &str) -> sqlx::Result<Option<String>> {
+                self.try_get(column)
+            }
+            fn bytes(&self, column: &str) -> sqlx::Result<Vec<u8>> {
                 self.try_get(column)
             }
         }

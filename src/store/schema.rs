@@ -25,7 +25,8 @@ fn with_own(own: &Migrator) -> Migrator {
 const TABLE: &str = "_sqlx_migrations";
 
 /// All tables, those first that refer to others.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
+    "log_content",
     "response",
     "upstream_object",
     "model_provider",

@@ -29,6 +29,12 @@ pub struct Tally {
     pub cached_tokens: i64,
     /// Nano-dollars; requests of unknown cost add nothing.
     pub cost: i64,
+    /// Requests that the cache answered.
+    pub cache_hits: i64,
+    /// Requests that it might have answered.
+    pub cache_misses: i64,
+    /// Nano-dollars that the hits would have cost.
+    pub saved_cost: i64,
 }
 
 from_row!(Tally, |row| Self {
@@ -40,6 +46,9 @@ from_row!(Tally, |row| Self {
     total_tokens: row.int("total_tokens")?,
     cached_tokens: row.int("cached_tokens")?,
     cost: row.int("cost")?,
+    cache_hits: row.int("cache_hits")?,
+    cache_misses: row.int("cache_misses")?,
+    saved_cost: row.int("saved_cost")?,
 });
 
 /// A provider's share: the requests that it answered, or was the last to fail.
@@ -113,7 +122,10 @@ macro_rules! tally {
          cast(coalesce(sum(completion_tokens), 0) as bigint) as completion_tokens, \
          cast(coalesce(sum(total_tokens), 0) as bigint) as total_tokens, \
          cast(coalesce(sum(cached_tokens), 0) as bigint) as cached_tokens, \
-         cast(coalesce(sum(cost), 0) as bigint) as cost"
+         cast(coalesce(sum(cost), 0) as bigint) as cost, \
+         cast(coalesce(sum(case when cache_status = 'hit' then 1 else 0 end), 0) as bigint) as cache_hits, \
+         cast(coalesce(sum(case when cache_status = 'miss' then 1 else 0 end), 0) as bigint) as cache_misses, \
+         cast(coalesce(sum(saved_cost), 0) as bigint) as saved_cost"
     };
 }
 

@@ -13,6 +13,8 @@ pub struct UpstreamObject {
     pub owner: String,
     /// Where it is.
     pub provider_id: i64,
+    /// Of which of the provider's keys it is, by its name, where the provider had several.
+    pub provider_key: Option<String>,
     pub created_at: i64,
     /// When it may be forgotten; `None` for what stays until it is deleted.
     pub expires_at: Option<i64>,
@@ -22,6 +24,7 @@ from_row!(UpstreamObject, |row| Self {
     id: row.text("id")?,
     owner: row.text("owner")?,
     provider_id: row.int("provider_id")?,
+    provider_key: row.text_if_any("provider_key")?,
     created_at: row.int("created_at")?,
     expires_at: row.int_if_any("expires_at")?,
 });
@@ -29,7 +32,7 @@ from_row!(UpstreamObject, |row| Self {
 /// Ids a look-up may name. Lists of providers are shorter, and SQLite takes 32,766 values a statement.
 const IDS_PER_STATEMENT: usize = 10_000;
 
-/// Rows that one statement adds, of five values each.
+/// Rows that one statement adds, of six values each.
 const ROWS_PER_STATEMENT: usize = 1000;
 
 impl Store {
@@ -37,15 +40,15 @@ impl Store {
     pub async fn put_upstream_objects(&self, objects: &[UpstreamObject]) -> Result<(), StoreError> {
         for some in objects.chunks(ROWS_PER_STATEMENT) {
             db::writing!(self, pool => async {
-                let columns = "insert into upstream_object (id, owner, provider_id, created_at, expires_at) ";
+                let columns = "insert into upstream_object (id, owner, provider_id, provider_key, created_at, expires_at) ";
                 let mut query = QueryBuilder::new(columns);
                 query.push_values(some, |mut row, object| {
                     row.push_bind(&object.id).push_bind(&object.owner).push_bind(object.provider_id);
-                    row.push_bind(object.created_at).push_bind(object.expires_at);
+                    row.push_bind(&object.provider_key).push_bind(object.created_at).push_bind(object.expires_at);
                 });
                 query.push(
                     " on conflict (id, owner) do update set provider_id = excluded.provider_id, \
-                     expires_at = excluded.expires_at",
+                     provider_key = excluded.provider_key, expires_at = excluded.expires_at",
                 );
                 query.build().persistent(false).execute(pool).await.map(|_| ())
             })?;

@@ -21,7 +21,10 @@ use opentelemetry_sdk::{
 
 use self::export::Sender;
 pub use self::request::{Asked, RequestTrace};
-use crate::{config::TelemetryConfig, upstream::Client};
+use crate::{
+    config::{TelemetryConfig, TraceShare},
+    upstream::Client,
+};
 
 /// Where traces begin; off unless an endpoint is configured.
 #[derive(Debug)]
@@ -40,9 +43,8 @@ struct Running {
 impl Traces {
     /// Starts the delivery over `client`, if there is somewhere to deliver to. Must be called within the runtime.
     pub fn start(config: &TelemetryConfig, client: &Client) -> anyhow::Result<Self> {
-        let Some(base) = &config.endpoint else { return Ok(Self { running: None }) };
-        let endpoint = format!("{}/v1/traces", base.trim_end_matches('/'));
-        endpoint.parse::<Uri>().with_context(|| format!("telemetry.endpoint {base:?} is not an address"))?;
+        let Some(endpoint) = config.address() else { return Ok(Self { running: None }) };
+        endpoint.parse::<Uri>().with_context(|| format!("telemetry: {endpoint:?} is not an address"))?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Sender::new(client.clone(), config.timeout))
@@ -59,7 +61,7 @@ impl Traces {
             .build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(queue).build())
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio))))
+            .with_sampler(sampler(config))
             .with_resource(resource)
             .build();
         let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
@@ -81,4 +83,13 @@ impl Traces {
             tracing::warn!("The last spans could not be delivered");
         }
     }
+}
+
+fn sampler(config: &TelemetryConfig) -> Sampler {
+    let sampler = match config.sampler.share {
+        TraceShare::All => Sampler::AlwaysOn,
+        TraceShare::None => Sampler::AlwaysOff,
+        TraceShare::Ratio => Sampler::TraceIdRatioBased(config.sample_ratio),
+    };
+    if config.sampler.parent_based { Sampler::ParentBased(Box::new(sampler)) } else { sampler }
 }

@@ -104,7 +104,7 @@ pub async fn read_whole(
     let mut joined = BytesMut::new();
     while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| late())?? {
         if whole.len() + joined.len() + piece.len() > limit {
-            return Err(malformed(&format!("the provider's answer is longer than {limit} bytes")));
+            return Err(too_long(limit));
         }
         // Most answers come in one piece, which needs no copy.
         if whole.is_empty() && joined.is_empty() {
@@ -125,6 +125,17 @@ pub fn truncated() -> ApiError {
 /// A deadline of the upstream passed.
 pub fn late() -> ApiError {
     ApiError::new(ErrorKind::Timeout, "the provider did not answer in time")
+}
+
+/// A stream said nothing for too long.
+pub fn stalled() -> ApiError {
+    let message = "the provider's stream stood still for too long";
+    ApiError { reason: Some("stalled"), ..ApiError::new(ErrorKind::Timeout, message) }
+}
+
+/// An answer of more bytes than `limit`.
+pub fn too_long(limit: usize) -> ApiError {
+    malformed(&format!("the provider's answer is longer than {limit} bytes"))
 }
 
 /// The answer makes no sense.

@@ -9,6 +9,7 @@ use super::input::KeyInput;
 use crate::{
     admin::error::{invalid, no_such, taken},
     clock,
+    config::JournalConfig,
     http::error::Failure,
     secret::{self, KeyHash},
     store::{ApiKey, Noun, Store},
@@ -32,9 +33,11 @@ pub struct Rotation {
 /// Makes a key, and says its text unless the operator brought it. What is `reserved` opens something already.
 pub async fn create(
     store: &Store,
+    journal: &JournalConfig,
     input: &KeyInput,
     reserved: impl Fn(&KeyHash) -> bool,
 ) -> Result<(Option<SecretString>, ApiKey), Failure> {
+    input.check_allowed(journal)?;
     let own = input.own_text()?.cloned();
     let text = own.clone().unwrap_or_else(|| secret::generate(SCHEME));
     let in_use = || "`key` is in use already".to_owned();
@@ -50,8 +53,9 @@ pub async fn create(
 }
 
 /// Changes what a key is for.
-pub async fn change(store: &Store, id: i64, input: &KeyInput) -> Result<ApiKey, Failure> {
+pub async fn change(store: &Store, journal: &JournalConfig, id: i64, input: &KeyInput) -> Result<ApiKey, Failure> {
     input.refuse_text()?;
+    input.check_allowed(journal)?;
     input.check_providers(store).await?;
     let edited = store.edit_key(id, |row| input.apply(row).map_err(Failure::from)).await?;
     edited.ok_or_else(|| no_such("key", id))

@@ -14,6 +14,7 @@ use crate::{
     },
     catalog::Endpoint,
     clock,
+    config::{JournalConfig, LogContents},
     fidelity::Fidelity,
     http::error::Failure,
     network::Network,
@@ -82,6 +83,10 @@ pub struct KeyInput {
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 100_000)]
     #[serde(default)]
     concurrent_requests: Change<i64>,
+    /// Whether its requests are logged with what was said in them; only where the configuration allows that.
+    #[schema(value_type = Option<bool>, default = false)]
+    #[serde(default)]
+    log_content: Change<bool>,
     /// RFC 3339; `null` is never.
     #[schema(value_type = Option<String>, example = "2027-01-01T00:00:00Z")]
     #[serde(default)]
@@ -128,6 +133,7 @@ impl KeyInput {
         limit("requests_per_minute", &self.requests_per_minute, 1_000_000, &mut row.requests_per_minute)?;
         limit("tokens_per_minute", &self.tokens_per_minute, 1_000_000_000_000, &mut row.tokens_per_minute)?;
         limit("concurrent_requests", &self.concurrent_requests, 100_000, &mut row.concurrent_requests)?;
+        self.log_content.or_default(&mut row.log_content, false);
         match self.expires_at.trimmed() {
             Change::Keep => {}
             Change::Clear => row.expires_at = None,
@@ -166,6 +172,16 @@ impl KeyInput {
                 Err(invalid(&param, message).into())
             }
         }
+    }
+
+    /// Fails if it wants what the configuration forbids.
+    pub(super) fn check_allowed(&self, journal: &JournalConfig) -> Result<(), ApiError> {
+        if self.log_content == Change::Set(true) && journal.content == LogContents::Never {
+            let message = "`log_content`: this installation does not log what is said; journal.content in its configuration \
+                           would have to be \"per_key\"";
+            return Err(invalid("log_content", message));
+        }
+        Ok(())
     }
 
     /// The text that the operator brings for a new key.

@@ -94,7 +94,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<NewKey>), Failure> {
     let catalog = app.catalog();
     let reserved = |hash: &KeyHash| app.admin_key == *hash || catalog.caller(hash).is_some();
-    let (text, row) = changes::create(&app.store, &input, reserved).await?;
+    let (text, row) = changes::create(&app.store, &app.config.journal, &input, reserved).await?;
     put_in_force(&app).await?;
     Ok((StatusCode::CREATED, Json(NewKey::of(text.as_ref(), &row))))
 }
@@ -122,7 +122,7 @@ pub(super) async fn update(
     Id(id): Id,
     Body(input): Body<KeyInput>,
 ) -> Result<Json<KeyView>, Failure> {
-    let row = changes::change(&app.store, id, &input).await?;
+    let row = changes::change(&app.store, &app.config.journal, id, &input).await?;
     put_in_force(&app).await?;
     Ok(Json(KeyView::from(&row)))
 }

@@ -43,6 +43,8 @@ pub struct KeyView {
     pub tokens_per_minute: Option<i64>,
     /// Requests that run at the same time.
     pub concurrent_requests: Option<i64>,
+    /// Whether its requests are logged with what was said in them, where the configuration allows that.
+    pub log_content: bool,
     pub expires_at: Option<String>,
     pub created_at: String,
     pub rotated_at: Option<String>,
@@ -105,6 +107,7 @@ impl From<&ApiKey> for KeyView {
             requests_per_minute: row.requests_per_minute,
             tokens_per_minute: row.tokens_per_minute,
             concurrent_requests: row.concurrent_requests,
+            log_content: row.log_content,
             expires_at: row.expires_at.map(clock::rfc3339),
             created_at: clock::rfc3339(row.created_at),
             rotated_at: row.rotated_at.map(clock::rfc3339),

@@ -41,5 +41,5 @@ pub(crate) async fn create(
     inserted.map_err(|error| taken(error, "name", || format!("a provider named `{}` exists already", row.name)))?;
     put_in_force(&app).await?;
     probe::introduce(&app, row.id).await;
-    Ok((StatusCode::CREATED, Json(ProviderView::of(&find(&app, row.id).await?, &app.master_key))))
+    Ok((StatusCode::CREATED, Json(ProviderView::of(&app, &find(&app, row.id).await?))))
 }

@@ -16,7 +16,10 @@ use crate::{
     store::Provider,
 };
 
-use super::sealed::{Credential, Sealed, is_credentials};
+use super::{
+    keys::{self, ProviderKeyInput},
+    sealed::{Credential, Sealed, is_credentials},
+};
 
 /// The fields of a provider. What is left out stays; `null` clears a field, or puts its default back. A new provider needs
 /// at least `name` and `type`.
@@ -41,6 +44,11 @@ pub struct ProviderInput {
     #[schema(value_type = Option<String>, example = "sk-...")]
     #[serde(default)]
     api_key: Change<Credential>,
+    /// Several keys instead of `api_key`, all of them: requests are spread over them by weight, and one that is refused or at
+    /// its limit gives way to another.
+    #[schema(value_type = Option<Vec<ProviderKeyInput>>, example = json!([{"name": "team-a", "api_key": "sk-..."}]))]
+    #[serde(default)]
+    api_keys: Change<Vec<ProviderKeyInput>>,
     #[schema(value_type = Option<bool>, default = true)]
     #[serde(default)]
     enabled: Change<bool>,
@@ -97,11 +105,7 @@ impl ProviderInput {
         self.name.or_default(&mut row.name, String::new());
         self.r#type.or_default(&mut row.kind, String::new());
         self.base_url.trimmed().or_none(&mut row.base_url);
-        match &self.api_key {
-            Change::Keep => {}
-            Change::Clear => row.api_key = None,
-            Change::Set(key) => row.api_key = key.read()?.map(|key| master_key.seal(row.id, &key)),
-        }
+        self.apply_keys(row, &Sealed { master_key, id: row.id })?;
         self.enabled.or_default(&mut row.enabled, default.enabled);
         self.priority.within("priority", 0..=1000)?.or_default(&mut row.priority, default.priority);
         self.weight.within("weight", 0..=1000)?.or_default(&mut row.weight, default.weight);
@@ -120,6 +124,28 @@ impl ProviderInput {
         row.extra_headers = sealed.headers(&self.extra_headers, row.extra_headers.take());
         row.proxy = sealed.proxy(&self.proxy.trimmed(), row.proxy.take());
         check(row, &sealed)
+    }
+
+    fn apply_keys(&self, row: &mut Provider, sealed: &Sealed<'_>) -> Result<(), ApiError> {
+        let only = match &self.api_key {
+            Change::Keep => return keys::apply(&self.api_keys, row, sealed),
+            Change::Set(_) if matches!(self.api_keys, Change::Set(_)) => {
+                return Err(invalid(
+                    "api_keys",
+                    "`api_keys` and `api_key` cannot be set together: give all in `api_keys`",
+                ));
+            }
+            Change::Clear => None,
+            Change::Set(key) => key.read()?,
+        };
+        row.api_key = only.map(|key| sealed.seal(&key));
+        row.api_keys = None;
+        keys::apply(&self.api_keys, row, sealed)
+    }
+
+    /// Whether this changes the keys.
+    pub fn rekeys(&self) -> bool {
+        self.api_keys != Change::Keep
     }
 
     /// Whether this may change where or as whom the provider is asked, so that what was learnt about it no longer holds.
@@ -161,16 +187,19 @@ fn check(row: &Provider, sealed: &Sealed<'_>) -> Result<(), ApiError> {
             return Err(invalid("protocols", format!("`protocols` may hold {known}, not `{name}`")));
         }
     }
-    let key = sealed.open(row.api_key.as_deref());
-    if !kind.vendor.takes_credentials() && key.as_ref().is_some_and(is_credentials) {
+    let keys = keys::known(row, sealed);
+    if !kind.vendor.takes_credentials() && keys.iter().any(|key| is_credentials(&key.key)) {
         let message = format!("`api_key` must be a string: type `{}` takes no object of credentials", kind.name);
         return Err(invalid("api_key", message));
     }
-    kind.vendor.check(&options, key.as_ref()).map_err(|(field, message)| invalid(field, message))?;
+    let each = keys.iter().map(|key| Some(&key.key)).chain(keys.is_empty().then_some(None));
+    for key in each {
+        kind.vendor.check(&options, key).map_err(|(field, message)| invalid(field, message))?;
+    }
     if let Some(fields) = &row.extra_body {
         extras::Fields::read(fields).map_err(|message| invalid("extra_body", message))?;
     }
-    sealed.check(row, key.is_some())
+    sealed.check(row, !keys.is_empty())
 }
 
 fn checked_url(url: &str) -> Result<(), ApiError> {

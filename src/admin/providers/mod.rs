@@ -4,6 +4,7 @@ mod create;
 mod examine;
 mod import;
 mod input;
+mod keys;
 mod models;
 mod sealed;
 mod test;
@@ -19,6 +20,7 @@ pub(super) use self::{
     create::{__path_create, create},
     examine::{__path_examine, examine},
     import::{__path_import_models, import_models},
+    keys::KeyStanding,
     models::{__path_list_models, list_models},
     test::{__path_test, test},
     update::{__path_replace, __path_update, replace, update},
@@ -54,7 +56,7 @@ pub(super) async fn list(
     let enabled_only = params.flag("enabled_only")?.unwrap_or(false);
     let rows = app.store.providers().await?;
     let shown = rows.iter().filter(|row| row.enabled || !enabled_only);
-    Ok(Json(shown.map(|row| ProviderView::of(row, &app.master_key)).collect()))
+    Ok(Json(shown.map(|row| ProviderView::of(&app, row)).collect()))
 }
 
 /// One provider
@@ -68,7 +70,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(_: Operator, State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<ProviderView>, Failure> {
     let row = find(&app, id).await?;
-    Ok(Json(ProviderView::of(&row, &app.master_key)))
+    Ok(Json(ProviderView::of(&app, &row)))
 }
 
 /// Delete a provider

@@ -65,8 +65,8 @@ impl Sealed<'_> {
         self.master_key.open(self.id, sealed?).ok()
     }
 
-    fn seal(&self, text: String) -> String {
-        self.master_key.seal(self.id, &SecretString::from(text))
+    pub fn seal(&self, text: &SecretString) -> String {
+        self.master_key.seal(self.id, text)
     }
 
     /// The added headers, by name; empty too if they cannot be opened.
@@ -88,7 +88,7 @@ impl Sealed<'_> {
                     (name.clone(), before.unwrap_or(value).clone())
                 };
                 let headers: Map<String, Value> = given.iter().map(kept).collect();
-                Some(self.seal(Value::Object(headers).to_string()))
+                Some(self.seal(&Value::Object(headers).to_string().into()))
             }
         }
     }
@@ -101,7 +101,7 @@ impl Sealed<'_> {
             Change::Set(given) => {
                 let known = self.open(stored.as_deref());
                 let same = known.is_some_and(|known| *given == mask_proxy(known.expose_secret()));
-                if same { stored } else { Some(self.seal(given.clone())) }
+                if same { stored } else { Some(self.seal(&given.clone().into())) }
             }
         }
     }

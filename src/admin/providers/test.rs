@@ -16,6 +16,7 @@ use super::{find, usable};
 use crate::{
     admin::{
         Operator,
+        error::invalid,
         input::{Body, Id},
     },
     app::App,
@@ -33,6 +34,9 @@ pub struct TestInput {
     /// The provider's name of the model to ask; one that it serves if left out.
     #[schema(example = "gpt-4o-mini")]
     model: Option<String>,
+    /// The name of the key to ask with; the one whose turn it is if left out.
+    #[schema(example = "team-a")]
+    key: Option<String>,
 }
 
 /// What came of a test.
@@ -79,7 +83,11 @@ pub(crate) async fn test(
     Body(input): Body<TestInput>,
 ) -> Result<Json<TestResult>, Failure> {
     let row = find(&app, id).await?;
-    let provider = usable(&app, &row)?;
+    let whole = Arc::new(usable(&app, &row)?);
+    let provider = match &input.key {
+        None => whole.choose_key("", 0, &mut rand::rng()),
+        key => whole.as_holder(key.as_deref()).ok_or_else(|| invalid("key", "`key` names none that is switched on"))?,
+    };
     let began = Instant::now();
     let deadline = began + provider.timeout;
     let (model, outcome) = match model(&app, &provider, input.model).await {
@@ -89,7 +97,7 @@ pub(crate) async fn test(
         }
         Err(error) => (None, Err(error)),
     };
-    note(&provider, &outcome, began);
+    note(&whole, &provider, &outcome, began);
     let (success, message, error) = match outcome {
         Ok(answer) => (true, text(&answer), None),
         Err(error) => (false, error.message.clone(), Some(error)),
@@ -141,13 +149,12 @@ async fn ask(app: &App, provider: &Provider, model: &str, deadline: Instant) -> 
 }
 
 /// A test tells as much about a provider as any other request.
-fn note(provider: &Provider, outcome: &Result<Response, ApiError>, began: Instant) {
+fn note(whole: &Provider, provider: &Provider, outcome: &Result<Response, ApiError>, began: Instant) {
+    let Some(permit) = provider.admit(true) else { return };
     match outcome {
-        Ok(_) => provider.health.note(&Outcome::Success { latency: began.elapsed() }),
-        Err(error) if error.kind == ErrorKind::UpstreamAuth => {
-            provider.health.note(&Outcome::Refusal(error.message.clone()));
-        }
-        Err(error) if blames_upstream(error) => provider.health.note(&Outcome::Failure(error.message.clone())),
+        Ok(_) => permit.settle(&Outcome::Success { latency: began.elapsed() }),
+        Err(error) if error.kind == ErrorKind::UpstreamAuth => provider.refused(whole, permit, &error.message),
+        Err(error) if blames_upstream(error) => permit.settle(&Outcome::Failure(error.message.clone())),
         Err(_) => {}
     }
 }

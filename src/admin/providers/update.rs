@@ -75,8 +75,12 @@ async fn change(app: &Arc<App>, id: i64, input: &ProviderInput) -> Result<Provid
     if input.moves() {
         return moved(app, &row).await;
     }
+    if input.rekeys() {
+        // A key that was refused may have become good, and with it a provider that was left out.
+        app.health.retain(|other| other != row.id);
+    }
     put_in_force(app).await?;
-    Ok(ProviderView::of(&row, &app.master_key))
+    Ok(ProviderView::of(app, &row))
 }
 
 /// What was known about a provider at another address, or under another key, is forgotten; it is asked anew.
@@ -85,7 +89,7 @@ async fn moved(app: &Arc<App>, row: &Provider) -> Result<ProviderView, Failure> 
     app.health.retain(|other| other != row.id);
     put_in_force(app).await?;
     probe::introduce(app, row.id).await;
-    Ok(ProviderView::of(&find(app, row.id).await?, &app.master_key))
+    Ok(ProviderView::of(app, &find(app, row.id).await?))
 }
 
 /// Why an edit did not happen.

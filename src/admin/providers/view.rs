@@ -4,8 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::sealed::Sealed;
-use crate::{clock, secret::MasterKey, store};
+use super::{
+    keys::{self, ProviderKeyView},
+    sealed::Sealed,
+};
+use crate::{app::App, clock, store};
 
 /// An account with a vendor.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,9 +25,11 @@ pub struct ProviderView {
     /// Where it is, if not where its type is.
     #[schema(example = "https://api.openai.com/v1")]
     pub base_url: Option<String>,
-    /// A mask of the key, or of credentials the name that they are known by; the secret itself is never shown.
+    /// A mask of the only key, or of credentials the name that they are known by; the secret itself is never shown.
     #[schema(example = "sk-…a1b2")]
     pub api_key: Option<String>,
+    /// All its keys, the only one too, and how each of them is.
+    pub api_keys: Vec<ProviderKeyView>,
     pub enabled: bool,
     /// 0..=1000; higher is tried first.
     #[schema(example = 100)]
@@ -69,14 +74,15 @@ pub struct ProviderView {
 }
 
 impl ProviderView {
-    pub fn of(row: &store::Provider, master_key: &MasterKey) -> Self {
-        let sealed = Sealed { master_key, id: row.id };
+    pub fn of(app: &App, row: &store::Provider) -> Self {
+        let sealed = Sealed { master_key: &app.master_key, id: row.id };
         Self {
             id: row.id,
             name: row.name.clone(),
             r#type: row.kind.clone(),
             base_url: row.base_url.clone(),
             api_key: sealed.show_key(row.api_key.as_ref()),
+            api_keys: keys::show(app, row),
             enabled: row.enabled,
             priority: row.priority,
             weight: row.weight,

@@ -10,7 +10,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value};
 
-use super::logs::{LogView, filter};
+use super::logs::{Filters, LogView, filter};
 use crate::{
     admin::{Operator, error::invalid, input::Params},
     app::App,
@@ -22,13 +22,14 @@ use crate::{
 const BATCH: i64 = 1000;
 
 /// The columns of a CSV file.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 37] = [
     "id",
     "request_id",
     "created_at",
     "provider_id",
     "provider_name",
     "provider_type",
+    "provider_key",
     "model",
     "upstream_model",
     "endpoint",
@@ -41,6 +42,8 @@ const COLUMNS: [&str; 32] = [
     "cached_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
+    "extra_tokens",
+    "server_tool_requests",
     "cost",
     "latency_ms",
     "ttft_ms",
@@ -55,6 +58,8 @@ const COLUMNS: [&str; 32] = [
     "key_name",
     "ip_address",
     "user_agent",
+    "cache_status",
+    "saved_cost",
 ];
 
 #[derive(Clone, Copy)]
@@ -73,17 +78,7 @@ enum Format {
     tag = "admin",
     params(
         ("format" = Option<String>, Query, description = "`csv` or `jsonl`; `csv` by default"),
-        ("status_code" = Option<i64>, Query),
-        ("provider_id" = Option<i64>, Query),
-        ("model" = Option<String>, Query, description = "As the client named it"),
-        ("protocol" = Option<String>, Query, description = "What the client spoke, such as `anthropic`"),
-        ("upstream_protocol" = Option<String>, Query, description = "What the provider was asked in"),
-        ("key" = Option<String>, Query, description = "A key's name or id"),
-        ("from" = Option<String>, Query, description = "The earliest time, as in 2026-01-31T08:00:00Z or 2026-01-31"),
-        ("to" = Option<String>, Query, description = "The first time that is too late"),
-        ("request_id" = Option<String>, Query),
-        ("stream" = Option<bool>, Query),
-        ("q" = Option<String>, Query, description = "Text in names, models, errors, addresses or ids, whatever its case"),
+        Filters,
     ),
     responses(
         (status = 200, content((String = "text/csv"), (String = "application/jsonl"))),

@@ -7,9 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    admin::Operator,
+    admin::{Operator, providers::KeyStanding},
     app::App,
-    catalog, clock,
+    catalog::{self, Account},
+    clock,
     health::{State as HealthState, View},
     http::error::Failure,
     store::Provider,
@@ -27,7 +28,8 @@ pub struct SystemHealth {
     /// `healthy` or `unhealthy`.
     #[schema(example = "healthy")]
     pub database_status: &'static str,
-    /// Of Redis: `healthy`; `unhealthy`, while limits hold for each gateway alone; or `disabled` where none is configured.
+    /// Of Redis: `healthy`; `unhealthy`, while limits hold for each gateway alone and nothing is found in a cache there. Without
+    /// Redis: `healthy` where answers are kept in memory, else `disabled`.
     #[schema(example = "disabled")]
     pub cache_status: &'static str,
 }
@@ -53,6 +55,18 @@ pub struct ProviderHealthView {
     pub success_rate: f64,
     pub last_check: Option<String>,
     pub last_error: Option<String>,
+    /// Its keys, where it has several.
+    pub keys: Vec<KeyHealthView>,
+}
+
+/// The health of one of a provider's several keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyHealth)]
+pub struct KeyHealthView {
+    #[schema(example = "team-a")]
+    pub name: String,
+    #[serde(flatten)]
+    pub standing: KeyStanding,
 }
 
 /// System health
@@ -77,6 +91,7 @@ pub(crate) async fn health(_: Operator, State(app): State<Arc<App>>) -> Result<J
         providers,
         database_status,
         cache_status: match &app.shared {
+            None if app.cache.is_some() => "healthy",
             None => "disabled",
             Some(shared) if shared.is_healthy() => "healthy",
             Some(_) => "unhealthy",
@@ -106,6 +121,7 @@ fn of_row(app: &App, row: &Provider) -> ProviderHealthView {
             success_rate: 0.0,
             last_check: None,
             last_error: Some(format!("cannot be used: {why}")),
+            keys: Vec::new(),
         },
     }
 }
@@ -113,6 +129,8 @@ fn of_row(app: &App, row: &Provider) -> ProviderHealthView {
 fn of_provider(provider: &catalog::Provider) -> ProviderHealthView {
     let View { state, response_time_ms, consecutive_failures, success_rate, last_check, last_error, .. } =
         provider.health.view();
+    let accounts = provider.accounts.iter().filter_map(|account| account.account.as_ref());
+    let key = |account: &Account| KeyHealthView { name: account.name.to_string(), standing: KeyStanding::of(account) };
     ProviderHealthView {
         provider_id: provider.id,
         provider_name: provider.name.to_string(),
@@ -123,6 +141,7 @@ fn of_provider(provider: &catalog::Provider) -> ProviderHealthView {
         success_rate: success_rate.map_or(100.0, hundredths),
         last_check: last_check.map(clock::rfc3339),
         last_error,
+        keys: accounts.map(key).collect(),
     }
 }
 
@@ -147,6 +166,7 @@ mod tests {
             success_rate: 0.0,
             last_check: None,
             last_error: None,
+            keys: Vec::new(),
         };
         assert_eq!(overall(&[]), "unhealthy");
         assert_eq!(overall(&[provider(true), provider(true)]), "healthy");

@@ -12,7 +12,7 @@ pub(super) use self::{
     cluster::{__path_cluster, cluster},
     export::{__path_export, export},
     health::{__path_health, health},
-    logs::{__path_logs, logs},
+    logs::{__path_log, __path_logs, log, logs},
     stats::{__path_stats, stats},
 };
 use super::Operator;

@@ -64,6 +64,16 @@ pub struct Totals {
     /// US dollars; requests of unknown cost add nothing.
     #[schema(example = 20.0)]
     pub total_cost: f64,
+    /// Requests that the cache of answers answered.
+    pub cache_hits: i64,
+    /// Requests that it might have answered, and did not.
+    pub cache_misses: i64,
+    /// Hits among the two, 0..=100; 0 without any.
+    #[schema(example = 40.0)]
+    pub cache_hit_rate: f64,
+    /// US dollars that the hits would have cost.
+    #[schema(example = 8.0)]
+    pub saved_cost: f64,
 }
 
 /// One provider's share.
@@ -192,7 +202,9 @@ fn groupings(params: &Params) -> Result<Vec<Grouping>, ApiError> {
 
 impl Totals {
     fn of(tally: &Tally, latency: store::Percentiles) -> Self {
-        let of_all = |amount: i64| if tally.requests == 0 { 0.0 } else { amount as f64 / tally.requests as f64 };
+        let share = |amount: i64, of: i64| if of == 0 { 0.0 } else { amount as f64 / of as f64 };
+        let of_all = |amount: i64| share(amount, tally.requests);
+        let looked = tally.cache_hits + tally.cache_misses;
         Self {
             total_requests: tally.requests,
             successful_requests: tally.succeeded,
@@ -205,6 +217,10 @@ impl Totals {
             total_tokens: tally.total_tokens,
             cached_tokens: tally.cached_tokens,
             total_cost: dollars(tally.cost),
+            cache_hits: tally.cache_hits,
+            cache_misses: tally.cache_misses,
+            cache_hit_rate: hundredths(share(tally.cache_hits, looked) * 100.0),
+            saved_cost: dollars(tally.saved_cost),
         }
     }
 }

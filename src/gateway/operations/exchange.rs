@@ -28,7 +28,7 @@ use crate::{
     gateway::{
         asked::Asked,
         attempt::{self, content_type},
-        drive::Exchange,
+        drive::{Exchange, Until},
         prepare::Unsaid,
         stream::Upstream,
     },
@@ -120,9 +120,9 @@ impl Exchange for Request<'_> {
         app: &App,
         target: &Target,
         prepared: &Prepared,
-        deadline: Instant,
+        Until { answered: deadline, .. }: Until,
     ) -> Result<Reply, ApiError> {
-        let sent = attempt::accepted(&app.upstream, &target.provider, &prepared.outgoing, deadline).await?;
+        let sent = attempt::accepted(&app.upstream, target.asked(), &prepared.outgoing, deadline).await?;
         let (Parts { status, headers, .. }, body) = sent;
         let answer = self.read(app, prepared, target, &headers, body, deadline).await?;
         Ok(Reply { answer, status, headers, same_protocol: prepared.translated.is_none() })

@@ -30,13 +30,16 @@ use self::{
 use super::{
     Arrival, Work, admission,
     asked::Asked,
-    asks_for_usage, auth, deadlines,
+    asks_for_usage, auth,
+    cached::{self, Keeping, Look, Question},
+    deadlines,
     drive::{Patience, Won, drive},
+    plan,
     record::{Manners, Record},
     relay::{Relay, Writer},
     served_headers, stream_headers, told,
 };
-use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, limits::Estimate, routing};
+use crate::{app::App, catalog::Endpoint, fidelity::Fidelity, health::Outcome, limits::Estimate};
 
 /// One operation.
 #[derive(Debug)]
@@ -132,7 +135,28 @@ impl Work for Call {
         let (catalog, caller) = (app.catalog(), &arrival.caller);
         auth::allow(&catalog, caller, &asked.wish.model)?;
         let groups = auth::candidates(&catalog, caller, &asked.wish)?;
-        let plan = routing::order(groups, |target| target.provider.health.admission(), &mut rand::rng());
+        let fidelity = Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity);
+        let keeping = match (&payload, self.operation.expects) {
+            (Payload::Json(members), Expects::Embeddings(_)) => {
+                let question = Question {
+                    inbound: self.inbound(),
+                    operation: self.operation.path,
+                    asked: &asked,
+                    members,
+                    caller,
+                    groups: &groups,
+                    fidelity,
+                    forwarded: &HeaderMap::new(),
+                    array: false,
+                };
+                match cached::look(app, &question, || true, &arrival.headers, record).await? {
+                    Look::Known(response) => return Ok(response),
+                    Look::Unknown(keeping) => keeping,
+                }
+            }
+            _ => Keeping::default(),
+        };
+        let plan = plan::plan(app, groups, 0, asked.stream);
         let mut request = Request {
             method: Method::POST,
             path: self.operation.path,
@@ -142,12 +166,12 @@ impl Work for Call {
             payload: &payload,
             content_type: arrival.headers.get(header::CONTENT_TYPE).cloned(),
             body: &arrival.body,
-            fidelity: Fidelity::in_force(asked.fidelity, caller.fidelity, app.config.routing.fidelity),
+            fidelity,
         };
         // Sound is a stream too.
         let stream = asked.stream || self.operation.expects == Expects::Media;
         let won = drive(app, Patience { stream, ..asked.patience() }, plan, &mut request, record).await?;
-        Ok(answer(app, &asked, won, record))
+        Ok(keeping.of(app, answer(app, &asked, won, record)).await)
     }
 }
 

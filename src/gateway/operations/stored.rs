@@ -30,7 +30,7 @@ use crate::{
         auth,
         drive::{Patience, drive},
         record::Record,
-        whereabouts::{self, Found, owner},
+        whereabouts::{self, Found, Place, owner},
     },
     routing::Target,
 };
@@ -102,7 +102,8 @@ impl Work for Stored {
         let retries = if arrival.method == Method::POST { Some(0) } else { asked.retries };
         let patience = Patience { retries, stream: request.expects == Expects::File, ..asked.patience() };
         let mut won = drive(app, patience, vec![target], &mut request, record).await?;
-        self.note(app, &owner, &arrival.method, won.target.provider.id, &mut won.reply).await?;
+        let place = Place::of(&won.target.provider);
+        self.note(app, &owner, &arrival.method, &place, &mut won.reply).await?;
         Ok(answer(app, &asked, won, record))
     }
 }
@@ -143,9 +144,12 @@ impl Stored {
             None => Found::Nowhere,
         };
         match found {
-            Found::At(provider) => {
-                let holder = catalog.providers.iter().find(|known| known.id == provider).cloned().ok_or_else(|| {
-                    ApiError::new(ErrorKind::Unavailable, "the provider that holds this is switched off or gone")
+            Found::At(place) => {
+                let holder = place.holder(&catalog.providers).ok_or_else(|| {
+                    ApiError::new(
+                        ErrorKind::Unavailable,
+                        "the provider that holds this, or its key, is switched off or gone",
+                    )
                 })?;
                 if caller.may_ask(&holder) { Ok(holder) } else { Err(auth::foreign(&holder.name)) }
             }
@@ -171,7 +175,7 @@ impl Stored {
         app: &App,
         owner: &str,
         method: &Method,
-        provider: i64,
+        place: &Place,
         reply: &mut Reply,
     ) -> Result<(), ApiError> {
         if let (Noun::Response, Some(id), &Method::DELETE) = (self.noun, &self.id, method) {
@@ -184,10 +188,10 @@ impl Stored {
                 *body = only_own(app, owner, body).await?;
                 Ok(())
             }
-            (None, _) => remember(app, owner, body, provider).await,
+            (None, _) => remember(app, owner, body, place).await,
             // What a batch has made belongs to whom the batch does.
             (Some(id), _) => match whereabouts::find(app, owner, id).await? {
-                Found::At(_) => remember(app, owner, body, provider).await,
+                Found::At(_) => remember(app, owner, body, place).await,
                 Found::SomebodyElses | Found::Nowhere => Ok(()),
             },
         }
@@ -195,11 +199,11 @@ impl Stored {
 }
 
 /// Notes where all is that an answer names.
-async fn remember(app: &App, owner: &str, body: &Bytes, provider: i64) -> Result<(), ApiError> {
+async fn remember(app: &App, owner: &str, body: &Bytes, place: &Place) -> Result<(), ApiError> {
     let Ok(members) = Members::read(body) else { return Ok(()) };
     for field in ["id", "output_file_id", "error_file_id"] {
         if let Some(id) = members.string(field).filter(|id| is_sane(id)) {
-            whereabouts::remember(app, owner, &id, provider).await?;
+            whereabouts::remember(app, owner, &id, place).await?;
         }
     }
     Ok(())

@@ -46,7 +46,7 @@ impl Keep {
     /// Notes the answer's own id: a client may refer to an answer that has not ended, or never does.
     fn begun(&self, response: &str) {
         if let Some(id) = id(response).filter(|_| self.has_provider()) {
-            whereabouts::note(&self.app, &self.owner, vec![id], self.origin.provider_id);
+            whereabouts::note(&self.app, &self.owner, vec![id], &self.origin.place);
         }
     }
 
@@ -54,7 +54,7 @@ impl Keep {
         if self.has_provider() {
             let output = member(response, "output").unwrap_or_default();
             let items = split(output).into_iter().filter_map(|item| id(item.get())).collect();
-            whereabouts::note(&self.app, &self.owner, items, self.origin.provider_id);
+            whereabouts::note(&self.app, &self.owner, items, &self.origin.place);
             return;
         }
         let (Some(id), true) = (id(response), self.wants_conversation()) else { return };

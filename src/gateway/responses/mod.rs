@@ -124,7 +124,7 @@ impl Work for Create {
         } else {
             handle(app, &call, &caller, &headers, body, record).await?
         };
-        let Some(origin) = response.extensions().get::<Origin>().copied() else { return Ok(response) };
+        let Some(origin) = response.extensions().get::<Origin>().cloned() else { return Ok(response) };
         Ok(Keep { app: app.clone(), owner, input, store, latest: self.latest, origin }.watch(response).await)
     }
 }
@@ -145,7 +145,7 @@ impl Create {
             return Ok(Past::Here(conversation));
         }
         let by = match whereabouts::find(app, owner, &id).await? {
-            Found::At(provider) => Holder::Provider(provider),
+            Found::At(place) => Holder::At(place),
             Found::Nowhere => Holder::Speakers(ProtocolId::OpenAiResponses),
             Found::SomebodyElses => return Err(gone(&id)),
         };

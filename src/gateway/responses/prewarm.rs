@@ -20,6 +20,7 @@ use crate::{
         auth,
         record::{Manners, Record},
         stream_headers,
+        whereabouts::Place,
     },
 };
 
@@ -49,6 +50,6 @@ pub fn answer(
     record.succeed();
     let mut response = Response::new(Body::from(out));
     stream_headers("text/event-stream", response.headers_mut());
-    response.extensions_mut().insert(Origin { provider_id: 0, translated: true });
+    response.extensions_mut().insert(Origin { place: Place { provider: 0, key: None }, translated: true });
     Ok(response)
 }

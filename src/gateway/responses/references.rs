@@ -85,13 +85,13 @@ async fn holder(app: &App, owner: &str, ids: &[String]) -> Result<Option<Held>, 
     let mut held: Option<Held> = None;
     for (id, found) in ids.iter().zip(whereabouts::find_all(app, owner, ids).await?) {
         let by = match found {
-            Found::At(provider) => Holder::Provider(provider),
+            Found::At(place) => Holder::At(place),
             Found::Nowhere => Holder::Speakers(ProtocolId::OpenAiResponses),
             Found::SomebodyElses => return Err(gone(id)),
         };
-        match held.as_ref().map(|held| held.by) {
-            Some(Holder::Provider(_)) if by == Holder::Speakers(ProtocolId::OpenAiResponses) => {}
-            Some(Holder::Provider(other)) if by != Holder::Provider(other) => return Err(gone(id)),
+        match held.as_ref().map(|held| &held.by) {
+            Some(Holder::At(_)) if by == Holder::Speakers(ProtocolId::OpenAiResponses) => {}
+            Some(known @ Holder::At(_)) if by != *known => return Err(gone(id)),
             _ => held = Some(Held { by, gone: gone(id) }),
         }
     }

@@ -14,12 +14,14 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     body::Body,
     extract::{Path, Request, rejection::PathRejection},
-    http::{HeaderMap, Response, header, request::Parts},
+    http::{HeaderMap, Method, Response, header, request::Parts},
 };
 use llm_protocol::{
     Inbound,
+    anthropic::Anthropic,
     ir::{ApiError, ErrorKind},
     json::Json,
+    openai_chat::OpenAiChat,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -29,6 +31,7 @@ use super::{
     auth, count,
     record::Record,
     tell_attempts,
+    transcript::Transcript,
 };
 use crate::{
     app::App,
@@ -54,6 +57,22 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .merge(operations::router())
         .merge(responses::router())
         .merge(stored::router())
+}
+
+/// What is called by most requests by far. The router knows it too; asking that takes longer than all else that is done for
+/// a request before it is read.
+pub fn direct(request: &Request) -> Option<Call> {
+    let call = match request.uri().path() {
+        "/v1/chat/completions" => Call::of(&OpenAiChat),
+        "/v1/messages" => Call::of(&Anthropic),
+        _ => return None,
+    };
+    (request.method() == Method::POST).then_some(call)
+}
+
+/// Answers a generating call.
+pub async fn generate(app: &Arc<App>, call: Call, request: Request) -> Response<Body> {
+    self::call(app, call, request).await
 }
 
 /// What stands before a path of OpenAI's API besides `/v1`: nothing, and what Azure's newer clients put there.
@@ -116,12 +135,14 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     };
     let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
     let traceparent = record.traceparent();
+    let mut transcript = None;
     let answer = async {
         let caller = identify(app, &parts, address).await?;
         record.called_by(&caller);
         caller.permit(endpoint, address)?;
         let server = &app.config.server;
         let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
+        transcript = Transcript::begin(app, &caller, &body).inspect(|transcript| record.taken_down(transcript));
         let admission = admission::admit(app, &caller, address, work.class(), || work.estimate(app, &body)).await?;
         let standing = admission.standing();
         record.admitted(admission);
@@ -137,10 +158,15 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         Err(refused) => (refuse(inbound, &refused.error, &request_id, &mut record), refused.standing),
     };
     admission::tell(&standing, inbound.id(), response.headers_mut());
+    // Whoever keeps answers on the way does not know whose they are.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
     if let Some(traceparent) = traceparent {
         response.headers_mut().insert(TRACEPARENT, traceparent);
     }
-    response
+    match transcript {
+        Some(transcript) => transcript.of(response),
+        None => response,
+    }
 }
 
 /// The caller behind a request's key. Who has none is counted by address, so that nobody tries keys for long.

@@ -7,21 +7,20 @@ use axum::{
     body::Body,
     extract::Request,
     http::{HeaderValue, Response, Version, header},
-    middleware::Next,
 };
 use llm_protocol::ir::{ApiError, ErrorKind};
 
 use super::RequestId;
 use crate::http::{dialect::dialect, error::respond, server::AmbiguousLength};
 
-/// Lets a request pass that names its host once and its length in one way.
-pub async fn check(request: Request, next: Next) -> Response<Body> {
-    let Some(fault) = fault(&request) else { return next.run(request).await };
+/// The answer to a request that does not name its host once and its length in one way.
+pub fn refusal(request: &Request) -> Option<Response<Body>> {
+    let fault = fault(request)?;
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let mut response =
         respond(dialect(request.uri(), request.headers()), &ApiError::new(ErrorKind::InvalidRequest, fault), &id);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    Some(response)
 }
 
 fn fault(request: &Request) -> Option<&'static str> {

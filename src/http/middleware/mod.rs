@@ -1,4 +1,7 @@
 //! What every request passes on its way in and its answer on the way out.
+//!
+//! One function in which each step calls the next. As layers of the router they would box their futures and clone
+//! everything inside, each of them for each request.
 
 mod access_log;
 mod cors;
@@ -6,24 +9,58 @@ mod host;
 mod panic;
 mod request_id;
 
-use axum::{Router, middleware::from_fn};
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, extract::Request, http::Response};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::CorsLayer;
 
 pub use self::request_id::RequestId;
-use crate::config::ServerConfig;
+use self::{access_log::AccessLog, request_id::Stamp};
+use crate::{config::ServerConfig, http::server::Handler};
 
-/// Puts the whole stack around `router`. A request meets the layers from the last line up.
-pub fn around(router: Router, config: &ServerConfig) -> Router {
-    let router = router
-        // Innermost, so that a handler's panic is an answer like any other to everything outside.
-        .layer(panic::layer())
-        .layer(from_fn(host::check));
-    // Pages of other origins learn of errors too, so this is outside of whatever refuses a request.
-    let router = match cors::layer(&config.cors_origins) {
-        Some(cors) => router.layer(cors),
-        None => router,
-    };
-    router
-        .layer(from_fn(access_log::write))
-        // Outermost: even a refusal has an id and the time it took.
-        .layer(from_fn(request_id::assign))
+/// The whole stack around who answers.
+#[derive(Clone)]
+pub struct Around<H> {
+    inner: H,
+    cors: Option<Arc<CorsLayer>>,
+}
+
+impl<H: Handler> Around<H> {
+    pub fn new(inner: H, config: &ServerConfig) -> Self {
+        Self { inner, cors: cors::layer(&config.cors_origins).map(Arc::new) }
+    }
+
+    /// Pages of other origins learn of errors too, so this is outside of whatever refuses a request.
+    async fn share(&self, request: Request) -> Response<Body> {
+        let Some(cors) = &self.cors else { return self.check(request).await };
+        let inner = service_fn(|request| async { Ok::<_, Infallible>(self.check(request).await) });
+        match cors.layer(inner).oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    async fn check(&self, request: Request) -> Response<Body> {
+        match host::refusal(&request) {
+            Some(refusal) => refusal,
+            // A handler's panic is an answer like any other to everything outside.
+            // Boxed, since what an answer needs is large, and a connection that idles needs nothing of it.
+            None => panic::caught(Box::pin(self.inner.handle(request))).await,
+        }
+    }
+}
+
+impl<H: Handler> Handler for Around<H> {
+    /// Even a refusal has an id and the time it took.
+    async fn handle(&self, mut request: Request) -> Response<Body> {
+        let stamp = Stamp::put_on(&mut request);
+        let access = AccessLog::begin(&request);
+        let mut response = self.share(request).await;
+        if let Some(access) = access {
+            access.write(&response);
+        }
+        stamp.show(&mut response);
+        response
+    }
 }

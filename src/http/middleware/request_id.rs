@@ -6,8 +6,8 @@ use axum::{
     body::Body,
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Response},
-    middleware::Next,
 };
+use llm_protocol::Inbound;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -71,19 +71,31 @@ fn is_sane(id: &str) -> bool {
     (1..=LONGEST).contains(&id.len()) && id.bytes().all(harmless)
 }
 
-/// Gives the request its id and writes it, with the time taken, on the answer.
-pub async fn assign(mut request: Request, next: Next) -> Response<Body> {
-    let began = Instant::now();
-    let id = RequestId::of(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let inbound = dialect(request.uri(), request.headers());
-    let mut response = complete(next.run(request).await, inbound, &id);
-    let took = format!("{:.1}", began.elapsed().as_secs_f64() * 1000.0);
-    for (name, text) in [(REQUEST_ID, &*id), (SHORT_REQUEST_ID, &*id), (PROCESS_TIME, &*took)] {
-        let value = HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
-        response.headers_mut().insert(name, value);
+/// A request's id, and when it came.
+pub struct Stamp {
+    id: RequestId,
+    began: Instant,
+    inbound: &'static dyn Inbound,
+}
+
+impl Stamp {
+    /// Gives the request its id.
+    pub fn put_on(request: &mut Request) -> Self {
+        let id = RequestId::of(request.headers());
+        request.extensions_mut().insert(id.clone());
+        Self { id, began: Instant::now(), inbound: dialect(request.uri(), request.headers()) }
     }
-    response
+
+    /// Writes the id on the answer, and the time taken.
+    pub fn show(&self, response: &mut Response<Body>) {
+        complete(response, self.inbound, &self.id);
+        let tenths = self.began.elapsed().as_micros() / 100;
+        let took = format!("{}.{}", tenths / 10, tenths % 10);
+        for (name, text) in [(REQUEST_ID, &*self.id), (SHORT_REQUEST_ID, &*self.id), (PROCESS_TIME, &*took)] {
+            let value = HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
+            response.headers_mut().insert(name, value);
+        }
+    }
 }
 
 #[cfg(test)]

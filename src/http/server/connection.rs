@@ -8,7 +8,14 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::header};
+use super::{
+    Handler,
+    drain::Drain,
+    io::{ClientIo, closed, linger},
+    phase::{Phase, RequestBody, ResponseBody, Running},
+};
+use crate::config::ServerConfig;
+use axum::{body::Body, extract::ConnectInfo, http::header};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -16,14 +23,6 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tower::ServiceExt;
-
-use super::{
-    drain::Drain,
-    io::{ClientIo, closed, linger},
-    phase::{Phase, RequestBody, ResponseBody, Running},
-};
-use crate::config::ServerConfig;
 
 /// Most headers of a request.
 const MAX_HEADERS: usize = 100;
@@ -46,9 +45,9 @@ pub struct Upgraded {
 }
 
 /// What all connections have in common.
-pub struct Connections {
+pub struct Connections<H> {
     protocol: http1::Builder,
-    router: Router,
+    handler: H,
     drain: Arc<Drain>,
     header_timeout: Duration,
     stall_timeout: Duration,
@@ -66,8 +65,8 @@ enum End {
     Dropped,
 }
 
-impl Connections {
-    pub fn new(config: &ServerConfig, router: Router, drain: Arc<Drain>) -> Self {
+impl<H: Handler> Connections<H> {
+    pub fn new(config: &ServerConfig, handler: H, drain: Arc<Drain>) -> Self {
         let mut protocol = http1::Builder::new();
         protocol
             .timer(TokioTimer::new())
@@ -78,7 +77,7 @@ impl Connections {
             .max_buf_size(config.max_header_bytes.max(64 * 1024));
         Self {
             protocol,
-            router,
+            handler,
             drain,
             header_timeout: config.header_timeout,
             stall_timeout: config.write_stall_timeout,
@@ -89,7 +88,7 @@ impl Connections {
     pub fn serve(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let (stream, phase) = (Arc::new(stream), Arc::new(Phase::default()));
         let io = ClientIo::new(stream.clone(), phase.clone(), self.header_timeout, self.stall_timeout);
-        let (router, seen) = (self.router.clone(), phase.clone());
+        let (handler, seen) = (self.handler.clone(), phase.clone());
         let (drain, upgraded) = (self.drain.clone(), TaskTracker::new());
         let (stop, open) = (drain.stop.clone(), upgraded.clone());
         let service = service_fn(move |mut request| {
@@ -98,7 +97,7 @@ impl Connections {
                 let (stop, running) = (stop.clone(), running.clone());
                 request.extensions_mut().insert(Upgraded { stop, _running: running, _open: open.token() });
             }
-            answer(router.clone(), seen.clone(), running, peer, request)
+            answer(handler.clone(), seen.clone(), running, peer, request)
         });
         let connection = self.protocol.serve_connection(TokioIo::new(io), service).with_upgrades();
         async move {
@@ -168,8 +167,8 @@ where
 }
 
 /// Notes at once, not when first polled, whether the request's head was ambiguous.
-fn answer(
-    router: Router,
+fn answer<H: Handler>(
+    handler: H,
     phase: Arc<Phase>,
     running: Arc<Running>,
     peer: SocketAddr,
@@ -181,8 +180,8 @@ fn answer(
     if ambiguous {
         request.extensions_mut().insert(AmbiguousLength);
     }
-    async {
-        let response = router.oneshot(request).await?;
+    async move {
+        let response = handler.handle(request).await;
         Ok(response.map(|body| ResponseBody::new(body, running)))
     }
 }

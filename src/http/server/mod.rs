@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{body::Body, extract::Request, http::Response};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpListener,
@@ -42,6 +42,11 @@ const LAST_WORDS: Duration = Duration::from_millis(400);
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 * 1024;
 
+/// Answers requests.
+pub trait Handler: Clone + Send + Sync + 'static {
+    fn handle(&self, request: Request) -> impl Future<Output = Response<Body>> + Send;
+}
+
 /// Listens where the configuration says.
 pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     TcpListener::bind((config.host.trim_matches(['[', ']']), config.port)).await
@@ -51,7 +56,7 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
 /// is warned by `last_call`, so that it may end with an error rather than without a word, and is dropped soon after.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    handler: impl Handler,
     config: &ServerConfig,
     threads: &Threads,
     shutdown: CancellationToken,
@@ -59,7 +64,7 @@ pub async fn serve(
 ) -> DrainReport {
     let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
     let drain = Arc::new(Drain::new(shutdown.clone(), last_call.clone()));
-    let connections = Arc::new(Connections::new(config, router, drain.clone()));
+    let connections = Arc::new(Connections::new(config, handler, drain.clone()));
     let tasks = TaskTracker::new();
     for thread in threads.in_turns() {
         let (stream, peer, slot) = tokio::select! {

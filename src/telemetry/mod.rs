@@ -3,6 +3,8 @@
 //! Lines go through a bounded queue to a thread of their own. When standard output is a pipe that nobody reads, the
 //! queue fills, further lines are dropped and counted, and requests go on as if nothing had happened.
 
+mod plain;
+
 use std::{
     io::{self, IsTerminal, Write},
     iter,
@@ -41,7 +43,8 @@ pub fn start(config: &LoggingConfig) -> io::Result<Telemetry> {
     let queue = Queue::start(io::stdout())?;
     let layer = tracing_subscriber::fmt::layer().with_writer(queue.clone());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
-        LogFormat::Text => layer.with_ansi(io::stdout().is_terminal()).boxed(),
+        LogFormat::Text if io::stdout().is_terminal() => layer.boxed(),
+        LogFormat::Text => layer.event_format(plain::Plain).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
     let subscriber = Registry::default().with(layer.with_filter(config.level.filter()));

@@ -1,7 +1,10 @@
 //! The way of log rows into the store: a bounded queue and one writer, so that no request ever waits for the database.
 //!
 //! What does not fit is dropped and counted. Rows wait in memory for at most the flush interval while the database is
-//! well; while it is not, they wait until the queue is full.
+//! well; while it is not, they wait until the queue is full. What was said in a request goes with its row, where the log is to
+//! have it, within a bound of its own: the row stays where there is no room for that.
+
+mod contents;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -20,8 +23,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::contents::Contents;
+pub use self::contents::{Content, Excerpt};
 use crate::{
     clock,
+    secret::ContentKey,
     store::{LogRow, Store, StoreError},
 };
 
@@ -44,12 +50,18 @@ pub struct Settings {
     pub batch: usize,
     /// How long a row waits for others to share its transaction.
     pub flush_interval: Duration,
+    /// Bytes of what was said that may wait.
+    pub content_capacity: usize,
 }
+
+/// A row, and what was said in its request where the log is to have that.
+type Entry = (LogRow, Option<Box<Content>>);
 
 /// The queue's near end.
 pub struct Journal {
     queue: Arc<Queue>,
     counts: Arc<Counts>,
+    contents: Arc<Contents>,
     /// Cancelled when there is no more time to write what is left.
     abandon: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -66,7 +78,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    rows: VecDeque<LogRow>,
+    rows: VecDeque<Entry>,
     closed: bool,
 }
 
@@ -75,19 +87,19 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there was room for the row.
-    fn push(&self, row: LogRow) -> bool {
+    /// Gives the row back where there is no room for it.
+    fn push(&self, entry: Entry) -> Option<Entry> {
         let mut waiting = self.waiting();
         if waiting.closed || waiting.rows.len() >= self.settings.capacity {
-            return false;
+            return Some(entry);
         }
-        waiting.rows.push_back(row);
+        waiting.rows.push_back(entry);
         let length = waiting.rows.len();
         drop(waiting);
         if length == 1 || length == self.settings.batch {
             self.filled.notify_one();
         }
-        true
+        None
     }
 
     fn close(&self) {
@@ -96,10 +108,10 @@ impl Queue {
     }
 
     /// A batch, or what there is of one.
-    fn take(&self) -> Vec<LogRow> {
+    fn take(&self) -> (Vec<LogRow>, Vec<Option<Box<Content>>>) {
         let mut waiting = self.waiting();
         let count = waiting.rows.len().min(self.settings.batch);
-        waiting.rows.drain(..count).collect()
+        waiting.rows.drain(..count).unzip()
     }
 }
 
@@ -123,24 +135,41 @@ impl Counts {
 }
 
 impl Journal {
-    /// Starts the writer.
-    pub fn start(store: Store, settings: Settings) -> Self {
+    /// Starts the writer. `key` seals what was said.
+    pub fn start(store: Store, key: Arc<ContentKey>, settings: Settings) -> Self {
         let settings = Settings { capacity: settings.capacity.max(1), batch: settings.batch.max(1), ..settings };
         let queue = Arc::new(Queue { settings, waiting: Mutex::default(), filled: Notify::new() });
         let counts = Arc::new(Counts::default());
+        let contents = Arc::new(Contents::new(key, settings.content_capacity));
         let abandon = CancellationToken::new();
-        let writer =
-            Writer { store, queue: queue.clone(), ids: 0..0, counts: counts.clone(), abandon: abandon.clone() };
+        let writer = Writer {
+            store,
+            queue: queue.clone(),
+            ids: 0..0,
+            counts: counts.clone(),
+            contents: contents.clone(),
+            abandon: abandon.clone(),
+        };
         let writer = tokio::spawn(writer.run());
-        Self { queue, counts, abandon, writer: Mutex::new(Some(writer)) }
+        Self { queue, counts, contents, abandon, writer: Mutex::new(Some(writer)) }
     }
 
     /// Queues a row, or drops it if the queue is full or closed. Never waits.
     pub fn record(&self, row: LogRow) {
+        self.push((row, None));
+    }
+
+    /// The same for a row with what was said in its request. If there is no room for that, the row goes without.
+    pub fn record_with(&self, row: LogRow, content: Content) {
+        self.push((row, self.contents.admit(content)));
+    }
+
+    fn push(&self, entry: Entry) {
         // Counted before it is queued, lest the writer settles it first.
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if !self.queue.push(row) {
+        if let Some((_, content)) = self.queue.push(entry) {
             self.counts.settle(1, &self.counts.dropped);
+            content.iter().for_each(|content| self.contents.drop_one(content));
         }
     }
 
@@ -159,11 +188,21 @@ impl Journal {
         self.counts.waiting.load(Ordering::Relaxed)
     }
 
+    /// Contents of requests that are in the database.
+    pub fn contents_written(&self) -> u64 {
+        self.contents.written()
+    }
+
+    /// Contents of requests that are lost.
+    pub fn contents_dropped(&self) -> u64 {
+        self.contents.dropped()
+    }
+
     /// Waits until the rows that wait now are in the database, or a second: who looks at the log expects to find there what
     /// has just happened.
     pub async fn settle(&self) {
-        let done = || self.written() + self.dropped();
-        let goal = done() + self.depth() as u64;
+        let done = || self.written() + self.dropped() + self.contents.written() + self.contents.dropped();
+        let goal = done() + (self.depth() + self.contents.waiting()) as u64;
         let settling = async {
             while done() < goal {
                 let settled = self.counts.settled.notified();
@@ -192,6 +231,7 @@ impl Journal {
         }
         let left = self.depth();
         self.counts.settle(left, &self.counts.dropped);
+        self.contents.drop_all();
         left == 0
     }
 }
@@ -203,6 +243,7 @@ struct Writer {
     /// Those that no row has got yet.
     ids: Range<i64>,
     counts: Arc<Counts>,
+    contents: Arc<Contents>,
     abandon: CancellationToken,
 }
 
@@ -211,8 +252,13 @@ impl Writer {
         let abandon = self.abandon.clone();
         let writing = async {
             while self.gather().await {
-                let mut rows = self.queue.take();
-                self.write(&mut rows).await;
+                let (mut rows, contents) = self.queue.take();
+                if self.write(&mut rows).await {
+                    self.contents.write(&self.store, &rows, contents).await;
+                } else {
+                    contents.iter().flatten().for_each(|content| self.contents.drop_one(content));
+                }
+                self.counts.settled.notify_waiters();
             }
         };
         abandon.run_until_cancelled(writing).await;
@@ -240,11 +286,12 @@ impl Writer {
         state().0 > 0
     }
 
-    async fn write(&mut self, rows: &mut [LogRow]) {
+    /// Says whether all went well: what belongs to rows of which some are lost is lost too.
+    async fn write(&mut self, rows: &mut [LogRow]) -> bool {
         if let Err(error) = self.number(rows).await {
             tracing::error!(%error, rows = rows.len(), "The request log gave out no ids: the rows are lost");
             self.counts.settle(rows.len(), &self.counts.dropped);
-            return;
+            return false;
         }
         match self.insert(rows).await {
             Ok(missing) => {
@@ -255,10 +302,12 @@ impl Writer {
                     tracing::error!(rows = missing, "The database has gone back in time: rows with taken ids are lost");
                     self.ids = 0..0;
                 }
+                missing == 0
             }
             Err(error) => {
                 tracing::warn!(%error, rows = rows.len(), "The request log refused a batch; trying its rows one by one");
                 self.write_one_by_one(rows).await;
+                false
             }
         }
     }
@@ -301,7 +350,9 @@ impl Writer {
         let mut patience = Patience::default();
         loop {
             match self.store.reserve_log_ids(IDS).await {
-                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                Err(error) if error.is_passing() => {
+                    patience.pause(&error, self.counts.waiting.load(Ordering::Relaxed)).await
+                }
                 first => {
                     patience.end();
                     return first.map(|first| first..first.saturating_add(IDS));
@@ -316,7 +367,9 @@ impl Writer {
         let mut patience = Patience::default();
         loop {
             match self.store.insert_logs(rows).await {
-                Err(error) if error.is_passing() => patience.pause(&error, &self.counts).await,
+                Err(error) if error.is_passing() => {
+                    patience.pause(&error, self.counts.waiting.load(Ordering::Relaxed)).await
+                }
                 added => {
                     let first_try = patience.end();
                     // What is there after more than one try came with an earlier one.
@@ -335,9 +388,8 @@ struct Patience {
 }
 
 impl Patience {
-    async fn pause(&mut self, error: &StoreError, counts: &Counts) {
+    async fn pause(&mut self, error: &StoreError, waiting: usize) {
         if self.pauses == 0 {
-            let waiting = counts.waiting.load(Ordering::Relaxed);
             tracing::warn!(waiting, "The request log cannot be written, so its rows wait: {error}");
         }
         sleep((FIRST_PAUSE * 2_u32.pow(self.pauses.min(8))).min(LONGEST_PAUSE)).await;
