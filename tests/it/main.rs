@@ -4,11 +4,13 @@
 
 mod admin;
 mod agents;
+mod cache;
 mod cli;
 mod cluster;
 mod config;
 mod conformance;
 mod docs;
+mod faults;
 mod gateway;
 mod limits;
 mod metrics;

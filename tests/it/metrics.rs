@@ -29,7 +29,7 @@ async fn samples(gateway: &Gateway) -> HashMap<String, f64> {
 /// A gateway that has counted something of every kind: `a` fails, is asked again and then left out, `b` serves instead,
 /// `c` is at its limit.
 async fn busy() -> Gateway {
-    let gateway = Gateway::with(&[("HEALTH_CHECK_MAX_ERRORS", "3")]).await;
+    let gateway = Gateway::with(&[("HEALTH_CHECK_MAX_ERRORS", "3"), ("ORCHESTRATOR_CACHE_ENABLED", "true")]).await;
     let [a, b, c] = [Upstream::start("a").await, Upstream::start("b").await, Upstream::start("c").await];
     gateway.provider("c", "openai", &c, json!({"priority": 300, "rate_limit": 1, "max_retries": 0})).await;
     gateway.provider("a", "openai", &a, json!({"priority": 200, "max_retries": 1})).await;
@@ -154,11 +154,28 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
 }
 
+/// A gateway that has asked two providers at once, one of them with a key that it refuses.
+async fn doubled() -> Gateway {
+    let gateway = Gateway::with(&[("ORCHESTRATOR_HEDGING_ENABLED", "true")]).await;
+    let [a, b] = [Upstream::start("a").await, Upstream::start("b").await];
+    let keys = json!([{"name": "good", "api_key": "sk-good"}, {"name": "bad", "api_key": "sk-bad"}]);
+    gateway.provider("a", "openai", &a, json!({"priority": 200, "api_key": null, "api_keys": keys})).await;
+    gateway.provider("b", "openai", &b, json!({})).await;
+    a.next(Script::error(401, "Incorrect API key provided"));
+    for reply in futures_util::future::join_all((0..60).map(|_| gateway.ask("gpt-4o"))).await {
+        reply.assert_ok();
+    }
+    a.next(Script::silent());
+    gateway.ask("gpt-4o").await.assert_ok();
+    gateway
+}
+
 #[tokio::test]
 async fn dashboards_and_alerts_ask_for_metrics_that_there_are() {
     let gateway = busy().await;
-    let known: BTreeSet<String> =
-        samples(&gateway).await.keys().filter_map(|name| name.split('{').next()).map(str::to_owned).collect();
+    let mut counted = samples(&gateway).await;
+    counted.extend(samples(&doubled().await).await);
+    let known: BTreeSet<String> = counted.keys().filter_map(|name| name.split('{').next()).map(str::to_owned).collect();
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
     let dashboards = files(&deploy.join("grafana/dashboards"), ".json");
     let mut asked = BTreeSet::new();

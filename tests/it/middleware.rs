@@ -9,10 +9,14 @@ use axum::{
 use http_body_util::BodyExt;
 use llm_orchestrator::{
     config::ServerConfig,
-    http::middleware::{self, RequestId},
+    http::{
+        middleware::{Around, RequestId},
+        server::Handler,
+    },
 };
 use serde_json::Value;
-use tower::ServiceExt;
+
+use crate::support::Routes;
 
 async fn panics() -> &'static str {
     panic!("a secret inside")
@@ -26,7 +30,7 @@ async fn ask(request: axum::http::request::Builder, origins: &[&str]) -> Respons
         cors_origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
         ..ServerConfig::default()
     };
-    middleware::around(router, &config).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    Around::new(Routes(router), &config).handle(request.body(Body::empty()).unwrap()).await
 }
 
 fn get_path(path: &str) -> axum::http::request::Builder {

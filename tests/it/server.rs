@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::Routes;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -116,8 +117,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         let (stop, last_call) = (shutdown.clone(), CancellationToken::new());
         let running = tokio::spawn(async move {
-            let router = router(sender, last_call.clone());
-            server::serve(listener, router, &config, &Threads::this_one(), stop, last_call).await
+            let handler = Routes(router(sender, last_call.clone()));
+            server::serve(listener, handler, &config, &Threads::this_one(), stop, last_call).await
         });
         Self { address, shutdown, running, said }
     }

@@ -186,10 +186,7 @@ async fn a_collector_that_is_away_or_hangs_costs_no_request_and_no_stop() {
         for _ in 0..20 {
             gateway.ask("gpt-4o").await.assert_ok();
         }
-        eventually("a line in the log that says so", async || {
-            gateway.output().contains("Traces cannot be delivered").then_some(())
-        })
-        .await;
+        gateway.tells("Traces cannot be delivered").await;
         gateway.terminate();
         let ended = tokio::time::timeout(PATIENCE, gateway.exit()).await;
         assert!(ended.expect("the process ends in time").success());
@@ -203,4 +200,24 @@ async fn an_endpoint_that_is_no_address_stops_the_start() {
     assert!(told.contains("telemetry.endpoint") && told.contains("http://"), "{told}");
     let told = gateway.refuses_to_start(&[("OTEL_EXPORTER_OTLP_HEADERS", "secret-without-a-name")]);
     assert!(told.contains("telemetry.headers") && !told.contains("secret-without"), "{told}");
+}
+
+#[tokio::test]
+async fn the_variables_of_opentelemetry_say_where_spans_go_and_of_what() {
+    let collector = collector().await;
+    let (base, whole) = (collector.url(), format!("{}/elsewhere", collector.url()));
+    let elsewhere =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", base.as_str()), ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", whole.as_str())];
+    for (nothing, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "always_off")] {
+        let mut gateway = Gateway::with(&[elsewhere[0], elsewhere[1], (nothing, value)]).await;
+        gateway.ask("gpt-4o").await;
+        gateway.terminate();
+        assert!(gateway.exit().await.success());
+        assert_eq!(collector.calls(), 0, "{nothing}");
+    }
+    let mut gateway = Gateway::with(&elsewhere).await;
+    gateway.ask("gpt-4o").await;
+    gateway.terminate();
+    assert!(gateway.exit().await.success());
+    assert_eq!((collector.calls(), collector.last().path), (1, "/elsewhere".to_owned()));
 }

@@ -1,5 +1,6 @@
 //! The admin API where it meets the database: one that is away, one that is locked, and PostgreSQL instead of SQLite.
 
+mod content;
 mod database;
 mod export;
 mod keys;

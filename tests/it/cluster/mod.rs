@@ -1,6 +1,7 @@
 //! Several gateways on one database: what one is told holds on all.
 
 mod outages;
+mod three;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, Wire};
 use crate::support::{API_KEY, Request};
 
+/// Of more tokens than this Claude is asked for a stream.
+const MOST_WHOLE: u64 = 21_333;
+
 /// A protocol that clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
@@ -70,6 +73,9 @@ impl Client {
             (Self::Chat, _) => fixture.chat_request(),
             _ => self.translated(fixture),
         };
+        if !fixture.stream && matches!(fixture.wire, Wire::Anthropic | Wire::Bedrock | Wire::BedrockInvoke) {
+            self.limit(&mut body);
+        }
         if self == Self::Gemini {
             return body;
         }
@@ -80,6 +86,18 @@ impl Client {
             body["stream_options"] = json!({"include_usage": true});
         }
         body
+    }
+
+    /// Asks for no more than what comes whole: a recording of a whole answer is none of a stream.
+    fn limit(self, body: &mut Value) {
+        let field = match self {
+            Self::Chat if !body["max_tokens"].is_null() => &mut body["max_tokens"],
+            Self::Chat => &mut body["max_completion_tokens"],
+            Self::Responses => &mut body["max_output_tokens"],
+            Self::Anthropic => &mut body["max_tokens"],
+            Self::Gemini => &mut body["generationConfig"]["maxOutputTokens"],
+        };
+        *field = json!(field.as_u64().map_or(MOST_WHOLE, |asked| asked.min(MOST_WHOLE)));
     }
 
     /// The same in this client's words: of the recorded request if it can be said in them, else of what chat has words for,

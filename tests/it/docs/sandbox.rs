@@ -60,7 +60,9 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub async fn for_page(page: &Page) -> Self {
+        let caching = if page.path.starts_with("docs/caching") { "true" } else { "false" };
         let gateway = Gateway::with(&[
+            ("ORCHESTRATOR_CACHE_ENABLED", caching),
             ("LOG_LEVEL", "debug"),
             ("HEALTH_CHECK_ENABLED", "false"),
             ("DATABASE_URL", "sqlite://./data/llm-orchestrator.db"),

@@ -156,6 +156,7 @@ async fn what_has_expired_is_removed_from_the_database_in_time() {
         expires_at,
     };
     let object = |id: String, expires_at| UpstreamObject {
+        provider_key: None,
         id,
         owner: "7".to_owned(),
         provider_id: 1,

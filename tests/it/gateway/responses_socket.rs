@@ -107,6 +107,27 @@ async fn a_turn_brings_only_what_is_new_whoever_answers() {
 }
 
 #[tokio::test]
+async fn an_answer_from_the_cache_can_be_gone_on_from() {
+    for dialect in [Dialect::OpenAi, Dialect::Responses] {
+        let (gateway, a) = stage(dialect, &[("ORCHESTRATOR_CACHE_ENABLED", "true")]).await;
+        a.next(Script::sse(&dialect.stream(&["One"])));
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut socket = Socket::open(&gateway, API_KEY).await.unwrap();
+            let answer = socket.ask(&create(dialect, "Rules", json!({}))).await;
+            answers.push((socket, answer));
+        }
+        assert_eq!((a.calls(), &answers[0].1), (1, &answers[1].1), "{dialect:?}");
+        a.next(Script::sse(&dialect.stream(&["Two"])));
+        let (mut socket, answer) = answers.remove(1);
+        let more = json!({"previous_response_id": answer["response"]["id"]});
+        assert_eq!(socket.ask(&create(dialect, "more", more)).await["type"], "response.completed");
+        let sent = String::from_utf8(a.last().body).unwrap();
+        assert!(["Rules", "One", "more"].iter().all(|said| sent.contains(said)), "{dialect:?}: {sent}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_request_leaves_the_connection_open() {
     let (gateway, a) = stage(Dialect::OpenAi, &[]).await;
     a.always(Script::sse(&Dialect::OpenAi.stream(&["Hi"])));

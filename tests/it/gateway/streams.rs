@@ -207,7 +207,7 @@ async fn the_last_chunk_of_every_stream_names_the_provider_and_the_time() {
         let chunks = reply.assert_ok().chunks();
         assert_eq!(chunks.last().unwrap()["provider"], "a", "{dialect:?}: {}", reply.text());
         assert!(chunks.last().unwrap()["latency_ms"].is_u64(), "{dialect:?}: {}", reply.text());
-        assert_eq!(reply.header("cache-control"), Some("no-cache"), "{dialect:?}");
+        assert_eq!(reply.header("cache-control"), Some("no-cache, no-store"), "{dialect:?}");
         assert_eq!(reply.header("x-orchestrator-provider"), Some("a"), "{dialect:?}");
     }
 }

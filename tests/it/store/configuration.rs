@@ -42,6 +42,7 @@ async fn a_provider_is_read_back_as_it_was_written(store: Store) {
     let mut written = provider(&store, "main").await;
     written.base_url = Some("https://llm.example/v1".into());
     written.api_key = Some("v1:sealed".into());
+    written.api_keys = Some("v1:sealed list".into());
     written.enabled = false;
     written.rate_limit = Some(600);
     written.protocols = Some(vec!["openai_chat".into(), "anthropic".into()]);
@@ -420,10 +421,12 @@ async fn what_changes_no_configuration_is_no_epoch(store: Store) {
     store.insert_provider(&provider(&store, "main").await).await.unwrap();
     let before = store.epoch().await.unwrap();
     let reseal = store.reseal_providers(|row| {
-        row.api_key = Some("v1:sealed anew".into());
+        row.sealed().into_iter().for_each(|sealed| *sealed = Some("v1:sealed anew".into()));
         Ok::<_, StoreError>(())
     });
     assert_eq!(reseal.await.unwrap().unwrap(), 1);
+    let resealed = store.providers().await.unwrap().pop().unwrap().sealed().map(|sealed| sealed.clone().unwrap());
+    assert_eq!(resealed, ["v1:sealed anew"; 4].map(str::to_owned), "everything that is sealed is sealed anew");
     store.put_setting("other", "value").await.unwrap();
     store.delete_provider(999).await.unwrap();
     assert_eq!(store.epoch().await.unwrap(), before);

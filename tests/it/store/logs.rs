@@ -64,6 +64,7 @@ async fn a_row_is_read_back_as_it_was_written(store: Store) {
         provider_id: Some(3),
         provider_name: Some("main".into()),
         provider_type: Some("openai".into()),
+        provider_key: Some("team-a".into()),
         model: Some("best".into()),
         upstream_model: Some("gpt-x".into()),
         stream: true,

@@ -3,6 +3,7 @@
 mod configuration;
 mod files;
 mod journal;
+mod log_contents;
 mod logs;
 mod million;
 pub mod postgres;
@@ -52,6 +53,7 @@ pub async fn provider(store: &Store, name: &str) -> Provider {
         kind: "openai".to_owned(),
         base_url: None,
         api_key: None,
+        api_keys: None,
         enabled: true,
         priority: 100,
         weight: 100,

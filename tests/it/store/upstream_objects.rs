@@ -14,6 +14,7 @@ scenarios![
 
 fn object(id: &str, owner: &str, provider: i64) -> UpstreamObject {
     UpstreamObject {
+        provider_key: None,
         id: id.to_owned(),
         owner: owner.to_owned(),
         provider_id: provider,
@@ -46,8 +47,9 @@ async fn a_thing_is_found_by_its_id_whoever_owns_it(store: Store) {
 
 async fn a_thing_may_move(store: Store) {
     store.put_upstream_objects(&[object("file-1", "7", 1)]).await.unwrap();
-    store.put_upstream_objects(&[object("file-1", "7", 2)]).await.unwrap();
-    assert_eq!(found(&store, &["file-1"]).await, [("file-1".to_owned(), "7".to_owned(), 2)]);
+    let moved = UpstreamObject { provider_key: Some("team-a".into()), ..object("file-1", "7", 2) };
+    store.put_upstream_objects(std::slice::from_ref(&moved)).await.unwrap();
+    assert_eq!(store.upstream_objects(&["file-1".to_owned()]).await.unwrap(), [moved]);
 }
 
 async fn what_is_deleted_is_deleted_for_one_owner(store: Store) {

@@ -96,6 +96,11 @@ impl Gateway {
         self.output.lock().expect("no holder panics").join("\n")
     }
 
+    /// Waits until it has written this, which it does on a thread of its own, after it has answered.
+    pub async fn tells(&self, what: &str) {
+        eventually(&format!("a line that says {what:?}"), async || self.output().contains(what).then_some(())).await;
+    }
+
     /// Runs another command of the same installation beside it, and returns what it printed.
     pub fn run(&self, arguments: &[&str]) -> String {
         let (code, printed) = self.try_run(arguments);
@@ -267,7 +272,16 @@ impl Gateway {
     }
 
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with these settings on top, from now on.
+    pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
         self.kill();
+        for (name, value) in settings {
+            self.settings.retain(|(known, _)| known != name);
+            self.settings.push(((*name).into(), (*value).into()));
+        }
         (self.child, self.address, self.output) = spawn(&self.folder, &self.settings).await;
     }
 }

@@ -1,16 +1,12 @@
-//! A Redis server for one test, and a slow way to it.
+//! A Redis server for one test.
 //!
 //! Where there is none installed tests say loudly that they were skipped, and fail where `CI` is `true`.
 
 use std::{
     env,
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -26,11 +22,23 @@ pub struct Redis {
     child: Child,
     address: SocketAddr,
     folder: TempDir,
+    arguments: Vec<String>,
 }
 
 impl Redis {
     /// None where no server is installed.
     pub async fn start() -> Option<Self> {
+        let server = Self::with(&[]).await?;
+        server.answers().await;
+        Some(server)
+    }
+
+    /// The same with these arguments on top, and without waiting for it to answer.
+    pub async fn with(arguments: &[&str]) -> Option<Self> {
+        Self::of(&[], &[&["--save", "", "--appendonly", "no"], arguments].concat()).await
+    }
+
+    async fn of(first: &[&str], last: &[&str]) -> Option<Self> {
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             assert!(env::var("CI").as_deref() != Ok("true"), "Redis is not installed, and CI must test with it");
             eprintln!("\n*** SKIPPED: there is no redis-server ***\n");
@@ -40,9 +48,18 @@ impl Redis {
         let address = listener.local_addr().expect("a bound socket has an address");
         drop(listener);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let server = Self { child: spawn(address, &folder), address, folder };
-        server.answers().await;
-        Some(server)
+        let port = address.port().to_string();
+        let own = ["--bind", "127.0.0.1", "--port", &port];
+        let arguments: Vec<String> = [first, &own, last].concat().into_iter().map(str::to_owned).collect();
+        Some(Self { child: spawn(&folder, &arguments), address, folder, arguments })
+    }
+
+    /// One that watches others, as a file says that it may write to.
+    pub async fn sentinel(file: &Path) -> Option<Self> {
+        let file = file.to_str().expect("temporary folders have names of text");
+        let sentinel = Self::of(&[file, "--sentinel"], &[]).await?;
+        sentinel.answers().await;
+        Some(sentinel)
     }
 
     pub fn url(&self) -> String {
@@ -53,7 +70,8 @@ impl Redis {
         self.address
     }
 
-    async fn answers(&self) {
+    /// Waits until it does.
+    pub async fn answers(&self) {
         eventually("Redis to answer", async || {
             let mut socket = TcpStream::connect(self.address).await.ok()?;
             socket.write_all(b"PING\r\n").await.ok()?;
@@ -62,6 +80,18 @@ impl Redis {
             (&answer == b"+PONG").then_some(())
         })
         .await;
+    }
+
+    /// What it says of itself; nothing if it does not answer.
+    pub async fn info(&self, about: &str) -> String {
+        let Ok(mut socket) = TcpStream::connect(self.address).await else { return String::new() };
+        let mut said = String::new();
+        // It closes the connection after the second command, and so ends what there is to read.
+        let asked = socket.write_all(format!("INFO {about}\r\nQUIT\r\n").as_bytes()).await;
+        if asked.is_ok() {
+            socket.read_to_string(&mut said).await.ok();
+        }
+        said
     }
 
     /// Forgets everything.
@@ -81,7 +111,7 @@ impl Redis {
 
     /// Starts it again after that, empty, where it was.
     pub async fn restart(&mut self) {
-        self.child = spawn(self.address, &self.folder);
+        self.child = spawn(&self.folder, &self.arguments);
         self.answers().await;
     }
 
@@ -106,68 +136,12 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(address: SocketAddr, folder: &TempDir) -> Child {
+fn spawn(folder: &TempDir, arguments: &[String]) -> Child {
     Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", "", "--appendonly", "no"])
+        .args(arguments)
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .expect("an installed program can be run")
-}
-
-/// A way to a server on which everything takes its time.
-pub struct SlowWay {
-    address: SocketAddr,
-    /// Milliseconds before each piece goes on.
-    delay: Arc<AtomicU64>,
-    accepting: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for SlowWay {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-impl SlowWay {
-    pub async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let delay = Arc::new(AtomicU64::new(0));
-        let slow = Arc::clone(&delay);
-        let accepting = tokio::spawn(async move {
-            let mut ways = tokio::task::JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(target).await else { continue };
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                ways.spawn(carry(from_client, to_server, Arc::clone(&slow)));
-                ways.spawn(carry(from_server, to_client, Arc::clone(&slow)));
-            }
-        });
-        Self { address, delay, accepting }
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://{}/0", self.address)
-    }
-
-    pub fn takes(&self, delay: Duration) {
-        self.delay.store(delay.as_millis() as u64, Ordering::Relaxed);
-    }
-}
-
-async fn carry(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    delay: Arc<AtomicU64>,
-) {
-    let mut piece = vec![0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut piece).await {
-        tokio::time::sleep(Duration::from_millis(delay.load(Ordering::Relaxed))).await;
-        if to.write_all(&piece[..count]).await.is_err() {
-            return;
-        }
-    }
 }

@@ -31,13 +31,25 @@ impl Drop for Tls {
 impl Tls {
     /// In front of what listens at `behind`, a host and a port.
     pub async fn before(behind: String) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("it is in PKCS #8");
+        Self::with(behind, |_| {}).await
+    }
+
+    /// The same with a certificate that was good until long ago.
+    pub async fn expired_before(behind: String) -> Self {
+        Self::with(behind, |certificate| certificate.not_after = rcgen::date_time_ymd(2020, 1, 1)).await
+    }
+
+    async fn with(behind: String, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let mut certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("it is a name");
+        change(&mut certificate);
+        let pair = rcgen::KeyPair::generate().expect("a key can be made");
+        let made = certificate.self_signed(&pair).expect("a certificate can be made");
+        let key = PrivateKeyDer::try_from(pair.serialize_der()).expect("it is in PKCS #8");
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("there are safe versions")
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![made.der().clone()], key)
             .expect("the key is the certificate's");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -48,7 +60,7 @@ impl Tls {
                 connections.spawn(serve(acceptor.clone(), socket, behind.clone()));
             }
         });
-        Self { address, pem: made.cert.pem(), accepting }
+        Self { address, pem: made.pem(), accepting }
     }
 
     /// Host and port.

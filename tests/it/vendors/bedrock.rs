@@ -60,7 +60,9 @@ async fn a_request_goes_to_the_model_in_the_path_and_is_signed() {
     let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
     provider(&gateway, &a, KEYS).await;
     a.next(whole("Hi."));
-    let reply = gateway.ask(CLAUDE).await;
+    let mut body = question(CLAUDE);
+    body["max_tokens"] = json!(100);
+    let reply = gateway.chat(body).await;
     assert_eq!(reply.assert_ok().content(), "Hi.");
     let seen = a.last();
     assert_eq!(seen.path, "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse");
@@ -95,6 +97,23 @@ async fn a_binary_stream_is_read_however_it_is_cut() {
     assert_eq!(a.last().path, "/model/amazon.nova-lite-v1%3A0/converse-stream");
     assert_eq!(a.last().header("accept"), Some("application/vnd.amazon.eventstream"));
     gateway.assert_row(json!({"prompt_tokens": 3, "completion_tokens": 4})).await;
+}
+
+#[tokio::test]
+async fn a_long_answer_of_claude_is_streamed_and_put_together() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    a.always(stream(&[said("Hi."), ended()].concat()));
+    let mut body = question(CLAUDE);
+    body["max_tokens"] = json!(30_000);
+    let reply = gateway.chat(body.clone()).await;
+    assert_eq!(reply.assert_ok().content(), "Hi.");
+    assert!(a.last().path.ends_with("/converse-stream"), "{}", a.last().path);
+    gateway.assert_row(json!({"prompt_tokens": 3, "completion_tokens": 4, "stream": false})).await;
+    a.always(whole("Hi."));
+    body["model"] = json!(NOVA);
+    assert_eq!(gateway.chat(body).await.assert_ok().content(), "Hi.");
+    assert!(a.last().path.ends_with("/converse"), "{}", a.last().path);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use super::{grant, refused};
-use crate::support::{API_KEY, Gateway, Request, Script, Upstream};
+use crate::support::{API_KEY, Dialect, Gateway, Request, Script, Upstream};
 
 /// A service account that gets its tokens from `google`, and the key that checks its signatures.
 fn service_account(google: &Upstream) -> (Value, Vec<u8>) {
@@ -48,7 +48,7 @@ async fn a_service_account_signs_for_a_token_that_serves_all_publishers() {
     let home = "/v1/projects/project-1/locations/europe-west4";
     for (model, path) in [
         ("gemini-2.5-flash", "/publishers/google/models/gemini-2.5-flash:generateContent"),
-        ("claude-sonnet-4-5@20250929", "/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict"),
+        ("claude-sonnet-4-5@20250929", "/publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict"),
         ("meta/llama-4", "/endpoints/openapi/chat/completions"),
     ] {
         gateway.ask(model).await.assert_ok();
@@ -82,6 +82,18 @@ async fn claude_is_asked_without_a_model_and_with_a_version_in_the_body() {
     assert_eq!(body["anthropic_version"], "vertex-2023-10-16");
     assert_eq!((seen.header("anthropic-version"), seen.header("x-api-key")), (None, None));
     assert_eq!(seen.header("authorization"), Some("Bearer ya29.given"));
+}
+
+#[tokio::test]
+async fn a_long_answer_of_claude_is_streamed_and_put_together() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    gateway.provider("a", "vertex", &a, json!({"api_key": "ya29.given", "options": {"project": "p"}})).await;
+    a.always(Script::sse(&Dialect::Anthropic.stream(&["Hello"])));
+    let messages = json!([{"role": "user", "content": "Say hello"}]);
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 30_000, "messages": messages});
+    let reply = gateway.send(Request::post("/v1/messages", &body).header("x-api-key", API_KEY)).await;
+    assert_eq!(reply.assert_ok().json()["content"], json!([{"type": "text", "text": "Hello"}]));
+    assert!(a.last().path.ends_with(":streamRawPredict") && a.last().json()["stream"] == true, "{}", a.last().path);
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! What several gateways share through Redis, and how they do without.
 
+mod ways;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Dialect, Gateway, Raw, Redis, Script, SlowWay, Upstream, eventually,
+    Dialect, Gateway, Raw, Redis, Script, Upstream, Way, eventually,
     gateway::{chat, question},
+    way::Trouble,
 };
 
 /// Waits of a request that a busy machine does not pass by itself.
@@ -186,9 +189,8 @@ async fn a_server_that_dies_fails_no_request_and_limits_go_on_from_what_the_gate
     cache_status(&gateway, "healthy").await;
     // The server is empty, and still nothing is given twice.
     gateway.ask("gpt-4o").await.assert_error(429, "rate_limit_exceeded");
-    let told = |what: &str| gateway.output().matches(what).count();
-    eventually("the log to say so", async || (told("Redis can be used again") == 1).then_some(())).await;
-    assert_eq!(told("Redis cannot be used"), 1, "{}", gateway.output());
+    gateway.tells("Redis can be used again").await;
+    assert_eq!(gateway.output().matches("Redis cannot be used").count(), 1, "{}", gateway.output());
 }
 
 #[tokio::test]
@@ -215,19 +217,23 @@ async fn a_server_that_hangs_is_waited_for_once_and_then_no_more() {
 #[tokio::test]
 async fn a_server_that_is_slow_is_left_out_until_it_is_not() {
     let Some(redis) = Redis::start().await else { return };
-    let way = SlowWay::to(redis.address()).await;
+    let way = Way::to(redis.address()).await;
     let upstream = Upstream::start("a").await;
-    let gateway =
-        gateway(&way.url(), &upstream, &[("ENABLE_RATE_LIMITING", "true"), ("RATE_LIMIT_PER_MINUTE", "500")]).await;
+    let gateway = gateway(
+        &format!("redis://{}/0", way.address()),
+        &upstream,
+        &[("ENABLE_RATE_LIMITING", "true"), ("RATE_LIMIT_PER_MINUTE", "500")],
+    )
+    .await;
     cache_status(&gateway, "healthy").await;
-    way.takes(Duration::from_millis(200));
+    way.has(Trouble { delay: Duration::from_millis(200), ..Trouble::default() });
     let before = failures(&gateway).await;
     for _ in 0..50 {
         gateway.ask("gpt-4o").await.assert_ok();
     }
     let failed = failures(&gateway).await - before;
     assert!((1..25).contains(&failed), "{failed} of 50 requests and the background's attempts were too late");
-    way.takes(Duration::ZERO);
+    way.heals();
     cache_status(&gateway, "healthy").await;
 }
 

@@ -1,0 +1,91 @@
+//! Ends of the process, asked for or not, in the middle of work.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use harness::invariants::Rule;
+
+use super::{PATIENT, SOON, Stage, measured};
+use crate::support::{Client, Question};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why() {
+    let (mut stage, [a]) = Stage::with::<1>(&[("ORCHESTRATOR_ROUTING_STREAM_IDLE_TIMEOUT", "60")]).await;
+    let mut streams = Vec::new();
+    for number in 0..200 {
+        let can_end = number % 2 == 0;
+        // Two of the five seconds that there are, or nothing more at all.
+        let orders = if can_end { "mock:a/pieces=9;pace=150" } else { "mock:a/pieces=9;stall_after=4" };
+        streams.push((can_end, stage.client.begin(&Question::of("gpt-4o").stream().says(orders)).await));
+    }
+    for (_, line) in &mut streams {
+        line.until("from a").await;
+    }
+    let began = Instant::now();
+    stage.gateway.terminate();
+    for (can_end, line) in &mut streams {
+        let reply = line.reply().await;
+        assert!(reply.status == 200 && reply.complete, "{}", reply.text());
+        assert_eq!((reply.done(), reply.stream_error().is_null()), (*can_end, *can_end), "{}", reply.text());
+    }
+    drop(streams);
+    let status = stage.gateway.exit().await;
+    let took = began.elapsed().as_secs_f64();
+    assert_eq!(status.code(), Some(0), "{}", stage.gateway.output());
+    assert!((4.5..6.0 + 2.0 * SOON.as_secs_f64()).contains(&took), "the grace period is 5 s, it took {took} s");
+    measured("stop", &format!("{took:.1} s with a grace period of 5 s, 100 of 100 streams that could end did"));
+    stage.gateway.restart().await;
+    assert_eq!(stage.gateway.logs(100).await.len(), 100);
+    assert_eq!(a.calls(), 200);
+    // Metrics begin anew with the process.
+    stage.check_but(&[Rule::Sums]).await;
+}
+
+/// Asks until the process is gone; says when each answer was complete.
+async fn ask_until_the_end(client: Client) -> BTreeMap<String, Instant> {
+    let mut answered = BTreeMap::new();
+    loop {
+        let question = Question::of("gpt-4o");
+        match client.try_ask(&question).await {
+            Some(reply) if reply.complete => answered.insert(question.nonce, Instant::now()),
+            _ => return answered,
+        };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blow_costs_the_log_its_last_second_at_most() {
+    let (mut stage, [_a]) = Stage::with::<1>(&[PATIENT]).await;
+    let (mut all, mut lost, mut oldest) = (0, 0, Duration::ZERO);
+    for round in 0..8 {
+        let client = stage.client.at(stage.gateway.address());
+        let asking: Vec<_> = (0..4).map(|_| tokio::spawn(ask_until_the_end(client.clone()))).collect();
+        // Another moment each round, so that the blow falls into all phases of a write.
+        tokio::time::sleep(Duration::from_millis(700 + 37 * round)).await;
+        let blow = Instant::now();
+        stage.gateway.kill();
+        let mut answered = BTreeMap::new();
+        for asked in asking {
+            answered.extend(asked.await.expect("a client ends by itself"));
+        }
+        let began = Instant::now();
+        stage.gateway.restart().await;
+        assert!(began.elapsed() < 10 * SOON, "{:?}", began.elapsed());
+        let rows = stage.gateway.admin("GET", "/admin/logs/export?format=jsonl", serde_json::Value::Null).await.text();
+        for (nonce, at) in &answered {
+            let count = rows.matches(&format!("\"request_id\":\"{nonce}\"")).count();
+            assert!(count <= 1, "{nonce} has {count} rows");
+            if count == 0 {
+                lost += 1;
+                oldest = oldest.max(blow.saturating_duration_since(*at));
+            }
+        }
+        all += answered.len();
+    }
+    assert!(oldest < Duration::from_secs(1), "a row of {oldest:?} before the blow is gone");
+    assert!(all > 100, "only {all} answers");
+    measured("lost_rows", &format!("{lost} of {all} in 8 blows, the oldest of {} ms before", oldest.as_millis()));
+    stage.check_but(&[Rule::OneOutcome, Rule::Sums]).await;
+}

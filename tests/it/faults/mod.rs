@@ -1,0 +1,18 @@
+//! Faults of upstreams, of clients, of the process and of its dependencies. Each test ends with the check of all that must
+//! hold whatever happens (`harness::invariants`).
+//!
+//! What takes long is behind `cargo test --test it faults:: -- --ignored --test-threads 1`.
+
+mod answers;
+mod breaks;
+mod disconnects;
+mod encryption;
+mod ends;
+mod health;
+mod load;
+mod mixing;
+mod reading;
+mod requests;
+mod stage;
+
+use self::stage::{PATIENT, SOON, Stage, measured};
