@@ -9,7 +9,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use crate::support::{
-    Gateway, PATIENCE, Script, Upstream, eventually,
+    Gateway, PATIENCE, Script, Upstream,
     gateway::{chat, question},
 };
 
