@@ -20,6 +20,7 @@ use super::{
 use crate::{
     app::App,
     catalog::Provider,
+    chance,
     config::Choice,
     health::{Pace, Permit, RetryPermit},
     routing::Target,
@@ -153,7 +154,7 @@ pub async fn drive<E: Exchange>(
         if let Err(error) = within_rate(app, &target).await {
             record.attempt_failed(None, &error);
             leave_alone(&target.provider, &error);
-            turns.failed(at, &error, Instant::now(), rand::random());
+            turns.failed(at, &error, Instant::now(), chance::share());
             failures.upstream.push(error);
             continue;
         }
@@ -220,7 +221,7 @@ impl<E: Exchange> Attempt<E> {
         let provider = &target.provider.name;
         tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
         if !(is_of_key(&error) && whole.has_ready_key() && turns.with_another_key(at)) {
-            turns.failed(at, &error, Instant::now(), rand::random());
+            turns.failed(at, &error, Instant::now(), chance::share());
         }
         error
     }

@@ -10,6 +10,7 @@ use llm_protocol::ir::ApiError;
 use tokio::time::Instant;
 
 use crate::{
+    chance,
     health::Admission,
     routing::Target,
     upstream::{Verdict, verdict},
@@ -78,6 +79,9 @@ impl Turns {
 
     /// Who is next, if anybody can be asked before `deadline`.
     pub fn next(&self, now: Instant, deadline: Instant) -> Turn {
+        if now >= deadline {
+            return Turn::Over;
+        }
         let due = |slot: &Slot| slot.not_before.is_none_or(|at| at <= now);
         if let Some(fresh) = self.slots.iter().position(|slot| slot.tried == 0 && slot.left > 0 && due(slot)) {
             return Turn::Now(fresh);
@@ -143,7 +147,7 @@ impl Turns {
 impl Slot {
     /// The target as the provider's key sees it that is to be used next, by a request of so many tokens.
     pub fn as_next_key_sees_it(&self, tokens: u64) -> Target {
-        self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut rand::rng()))
+        self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut chance::lots()))
     }
 
     /// Whether the target was asked before.
@@ -155,6 +159,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use llm_protocol::ir::ErrorKind;
+    use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
     use crate::routing::tests::target;
@@ -183,6 +188,43 @@ mod tests {
         assert_eq!(turns.next(now, end), Turn::Over);
     }
 
+    proptest! {
+        #[test]
+        fn nobody_is_asked_too_often_too_soon_or_too_late_and_it_ends(
+            count in 1..5_i64, attempts in 1..6_u32, patience in 1..90_u64,
+            failures in vec((0..6_usize, option::of(0..30_u64), 0..3_000_u64, 0.0..1.0_f64), 40),
+        ) {
+            const KINDS: [ErrorKind; 6] = [
+                ErrorKind::Upstream, ErrorKind::RateLimited, ErrorKind::Overloaded,
+                ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::NotFound,
+            ];
+            let (mut turns, mut now) = (turns(count, attempts), Instant::now());
+            let deadline = now + Duration::from_secs(patience);
+            let mut asked = vec![(0_u32, now); count as usize];
+            let mut failures = failures.into_iter();
+            loop {
+                let at = match turns.next(now, deadline) {
+                    Turn::Over => break,
+                    Turn::Now(at) => at,
+                    Turn::At(at, when) => {
+                        prop_assert!(when > now && when < deadline);
+                        now = when;
+                        at
+                    }
+                };
+                let everybody = asked.iter().enumerate().all(|(other, (times, _))| other == at || *times > 0);
+                prop_assert!(asked[at].0 == 0 || everybody, "somebody was not asked at all yet");
+                prop_assert!(now < deadline && now >= asked[at].1);
+                // Forty failures are enough for four targets of five attempts each.
+                let Some((kind, wait, took, chance)) = failures.next() else { panic!("it does not end") };
+                now += Duration::from_millis(took);
+                asked[at] = (asked[at].0 + 1, now + Duration::from_secs(wait.unwrap_or(0)));
+                prop_assert!(asked[at].0 <= attempts);
+                turns.failed(at, &error(KINDS[kind], wait), now, chance);
+            }
+        }
+    }
+
     #[test]
     fn a_wait_that_was_asked_for_is_kept_if_it_fits_and_refused_if_not() {
         let (mut turns, now) = (turns(1, 3), Instant::now());
@@ -191,6 +233,12 @@ mod tests {
         assert_eq!(turns.next(now, now + Duration::from_secs(11)), Turn::At(0, at));
         assert_eq!(turns.next(now, now + Duration::from_secs(10)), Turn::Over);
         assert_eq!(turns.next(at, at + Duration::from_secs(1)), Turn::Now(0));
+    }
+
+    #[test]
+    fn when_time_is_up_nobody_is_asked_any_more() {
+        let (turns, now) = (turns(2, 3), Instant::now());
+        assert_eq!((turns.next(now, now), turns.next(now + Duration::from_secs(1), now)), (Turn::Over, Turn::Over));
     }
 
     #[test]
