@@ -34,7 +34,9 @@ const HIT: &str = "hit";
 /// The status that a request gets in the log when its client left. No client ever sees it.
 const CLIENT_CLOSED: u16 = 499;
 
-/// A request that is under way. Dropped before it was settled, it is the record of a client that left.
+/// A request that is under way. Dropped before it was settled, it is the record of a client that left. By default it is that
+/// of no request, and forgets what it is told.
+#[derive(Default)]
 pub struct Record {
     inner: Option<Box<Inner>>,
 }
