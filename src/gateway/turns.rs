@@ -36,6 +36,7 @@ pub struct Slot {
     keys: u32,
     /// Whether the last attempt failed because of the key alone.
     rekeyed: bool,
+    left_out: bool,
     not_before: Option<Instant>,
 }
 
@@ -66,13 +67,14 @@ impl Turns {
         backoff: Backoff,
     ) -> Self {
         let slots = plan.into_iter().map(|target| {
-            let not_before = match admission(&target) {
-                Admission::Resting(until) => Some(until),
-                // The last resort is asked at once: a request cannot wait for an ejection to end.
-                Admission::Yes | Admission::Spent(_) | Admission::Ejected(_) => None,
+            let (not_before, left_out) = match admission(&target) {
+                Admission::Resting(until) => (Some(until), false),
+                // A last resort is asked at once: a request cannot wait for an ejection to end.
+                Admission::Ejected(_) => (None, true),
+                Admission::Yes | Admission::Spent(_) => (None, false),
             };
             let keys = target.provider.accounts.len().saturating_sub(1).min(MOST_KEYS) as u32;
-            Slot { tried: 0, left: attempts(&target).max(1), keys, rekeyed: false, not_before, target }
+            Slot { tried: 0, left: attempts(&target).max(1), keys, rekeyed: false, left_out, not_before, target }
         });
         Self { slots: slots.collect(), backoff }
     }
@@ -145,6 +147,11 @@ impl Turns {
 }
 
 impl Slot {
+    /// Whether the target was left out when the plan was made.
+    pub fn is_last_resort(&self) -> bool {
+        self.left_out
+    }
+
     /// The target as the provider's key sees it that is to be used next, by a request of so many tokens.
     pub fn as_next_key_sees_it(&self, tokens: u64) -> Target {
         self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut chance::lots()))

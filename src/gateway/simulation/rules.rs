@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{health::State, limits::MINUTE};
 
+/// How soon the first one that is back must serve.
+const PROMPT: Duration = Duration::from_secs(2);
+
 /// What is wrong with a story, in words.
 pub fn broken(scene: &Scene, story: &Story) -> Vec<String> {
     let each = |rule: fn(&Scene, &Past) -> Option<String>| {
@@ -31,10 +34,11 @@ fn first(visits: &[&Visit], what: &str) -> Option<String> {
     visits.first().map(|visit| format!("{} requests {what}, such as {visit:?}", visits.len()))
 }
 
-/// Who waits for an answer gets one as long as somebody can give it: always where one provider is always well, and from
-/// the moment when all are.
+/// Who waits for an answer gets one as long as somebody can give it: always where one provider is always well, soon after
+/// the first is well again where all were away, and from the moment when all are well.
 fn served(scene: &Scene, story: &Story) -> Option<String> {
-    let can = |visit: &&Visit| visit.manner == Manner::Patient && (scene.has_steady || visit.begun >= HEAL);
+    let from = if scene.has_steady { Duration::ZERO } else { scene.first_back.map_or(HEAL, |back| back + PROMPT) };
+    let can = |visit: &&Visit| visit.manner == Manner::Patient && visit.begun >= from;
     let failed = |visit: &&Visit| !matches!(visit.end, End::Answered | End::Refused);
     first(&story.visits.iter().filter(can).filter(failed).collect::<Vec<_>>(), "failed for nothing")
 }
@@ -103,7 +107,7 @@ fn asked_in_vain(scene: &Scene, story: &Story, past: &Past) -> Option<String> {
         let is_hasty = story.visits[asked.request as usize].manner == Manner::Hasty;
         match sent {
             // What was under way when it was left out tells nothing new, nor does a client without patience.
-            _ if asked.at < left_out || (is_hasty && sent == Sent::Failed(ErrorKind::Timeout)) => {}
+            _ if !asked.is_news || asked.at < left_out || (is_hasty && sent == Sent::Failed(ErrorKind::Timeout)) => {}
             Sent::Failed(ErrorKind::Upstream | ErrorKind::Overloaded | ErrorKind::Unavailable | ErrorKind::Timeout) => {
                 in_a_row += 1;
             }
@@ -133,9 +137,9 @@ fn refused_again(scene: &Scene, past: &Past) -> Option<String> {
     })
 }
 
-/// An attempt that began in this time, its ends excluded.
+/// An attempt that began in this time, its ends excluded, and that was nobody's second one.
 fn asked_between(asked: &[Asked], from: Duration, until: Duration) -> Option<&Asked> {
-    asked.iter().find(|asked| asked.at > from && asked.at < until)
+    asked.iter().find(|asked| !asked.again && asked.at > from && asked.at < until)
 }
 
 /// Besides three at a time, retries are a fifth of what is asked for the first time.

@@ -26,6 +26,8 @@ pub struct Scene {
     pub allowance: Allowance,
     /// Whether nothing ever happens to the first of the providers.
     pub has_steady: bool,
+    /// When the first one is well again, where all were away.
+    pub first_back: Option<Duration>,
     pub providers: Vec<Setup>,
 }
 
@@ -56,10 +58,13 @@ impl Scene {
         let count = chance.random_range(2..5_usize);
         let mut providers: Vec<Setup> =
             (0..count).map(|at| Setup::draw(&mut chance, has_steady && at == 0, has_steady && at > 0)).collect();
-        // The worst: everybody is away at once, for half a minute.
-        if !has_steady && chance.random_bool(0.3) {
-            let weather = [Weather::Away, Weather::Failing, Weather::Silent][chance.random_range(0..3)];
-            providers.iter_mut().for_each(|setup| setup.forecast = Forecast::lasting(weather));
+        let mut first_back = None;
+        if !has_steady {
+            match chance.random_range(0..4) {
+                0 => first_back = Some(all_away(&mut providers, &mut chance)),
+                1 => one_by_one(&mut providers, &mut chance),
+                _ => {}
+            }
         }
         let ejection_base = Duration::from_millis(chance.random_range(500..2_000));
         let ejection_max = ejection_base * chance.random_range(2..6);
@@ -78,6 +83,7 @@ impl Scene {
             rate,
             allowance,
             has_steady,
+            first_back,
             providers,
         }
     }
@@ -94,6 +100,30 @@ impl Scene {
     /// When the last client comes.
     pub fn end(&self) -> Duration {
         self.settled() + CALM
+    }
+}
+
+/// The worst: everybody is away for half a minute, but for one who is back sooner. Says when that is.
+fn all_away(providers: &mut [Setup], chance: &mut StdRng) -> Duration {
+    let weather = [Weather::Away, Weather::Failing][chance.random_range(0..2)];
+    for setup in &mut *providers {
+        (setup.forecast, setup.refused) = (Forecast::lasting(weather), None);
+    }
+    let back = BEGIN + (HEAL - BEGIN).mul_f64(chance.random_range(0.3..1.0));
+    let first = chance.random_range(0..providers.len());
+    providers[first].forecast = Forecast::between(BEGIN, back, weather);
+    back
+}
+
+/// Six fall silent one after the other, and wake up in any order.
+fn one_by_one(providers: &mut Vec<Setup>, chance: &mut StdRng) {
+    while providers.len() < 6 {
+        providers.push(Setup::draw(chance, false, false));
+    }
+    for (at, setup) in providers.iter_mut().enumerate() {
+        let from = BEGIN + Duration::from_secs(2) * at as u32;
+        let until = HEAL.mul_f64(chance.random_range(0.6..1.0));
+        setup.forecast = Forecast::between(from, until, Weather::Silent);
     }
 }
 

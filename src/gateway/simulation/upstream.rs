@@ -43,6 +43,10 @@ pub struct Asked {
     pub beside: usize,
     /// The name of the key that it was asked with, where it has several.
     pub key: Option<String>,
+    /// How often the provider had been left out then.
+    ejections: u64,
+    /// Whether it was not left out since.
+    pub is_news: bool,
     pub ended: Option<(Duration, Sent)>,
 }
 
@@ -112,7 +116,10 @@ impl Upstream {
         let again = elsewhere || asked.iter().rev().take(300).any(|asked| asked.request == request);
         let beside = running.iter().filter(|(_, again)| *again).count();
         running.push((request, again));
+        let ejections = self.provider.health.view().ejections;
         asked.push(Asked {
+            ejections,
+            is_news: true,
             request,
             at: self.began.elapsed(),
             again,
@@ -192,7 +199,12 @@ impl Running<'_> {
 
     fn note(&self, sent: Sent) {
         let now = self.upstream.began.elapsed();
-        self.upstream.asked()[self.at].ended.get_or_insert((now, sent));
+        let ejections = self.upstream.provider.health.view().ejections;
+        let asked = &mut self.upstream.asked()[self.at];
+        if asked.ended.is_none() {
+            asked.is_news = asked.ejections == ejections;
+            asked.ended = Some((now, sent));
+        }
     }
 }
 

@@ -31,7 +31,12 @@ pub struct Forecast(Vec<(Duration, Weather)>);
 impl Forecast {
     /// One weather as long as there is trouble at all.
     pub fn lasting(weather: Weather) -> Self {
-        Self(vec![(BEGIN, weather), (HEAL, Weather::Fine)])
+        Self::between(BEGIN, HEAL, weather)
+    }
+
+    /// One weather in this time.
+    pub fn between(from: Duration, until: Duration, weather: Weather) -> Self {
+        Self(vec![(from, weather), (until, Weather::Fine)])
     }
 
     /// One weather and none by turns, for so long each.
