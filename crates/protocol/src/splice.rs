@@ -306,7 +306,7 @@ mod tests {
             Members::read(br#"{"a":[{"image_url":{}}],"b":"file_idea extra__content \u0066ile_id"}"#).unwrap();
         let words = ["image_url", "file_id", "extra_content", "reasoning_content", "thinking_blocks", "input_image"];
         assert_eq!(words.map(|word| members.mentions(word)), [true, true, false, false, false, false]);
-        assert!(members.mentions("look") && !members.mentions("nobody looked for it"));
+        assert!(members.mentions("idea") && !members.mentions("nobody looked for it"));
     }
 
     #[test]
