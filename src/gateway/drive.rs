@@ -15,6 +15,7 @@ use super::{
     hedge,
     prepare::Unsaid,
     record::Record,
+    spent::Meter,
     turns::{Backoff, Turn, Turns},
 };
 use crate::{
@@ -45,6 +46,11 @@ pub trait Exchange: Send + Sync {
 
     /// What it is sent with.
     fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
+
+    /// Where its tokens are counted until the answer is there, if that matters.
+    fn meter(_: &Self::Prepared) -> Option<&Meter> {
+        None
+    }
 
     /// Tokens that it probably takes of a provider's limits, roughly.
     fn tokens(&self) -> u64 {
@@ -162,6 +168,7 @@ pub async fn drive<E: Exchange>(
             continue;
         }
         record.attempt(&target, E::protocol(&prepared), retry);
+        E::meter(&prepared).into_iter().for_each(|meter| record.metered(&target, meter));
         target.provider.take(&target.model, exchange.tokens());
         if let Some(traceparent) = record.upstream_traceparent() {
             E::headers(&mut prepared).insert(TRACEPARENT, traceparent);
@@ -264,7 +271,7 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 /// Counts an attempt against the provider's own limit.
 pub async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
     match target.provider.rate_limit {
-        Some(limit) => admission::admit_attempt(app, &target.provider, limit).await,
+        Some(limit) => Box::pin(admission::admit_attempt(app, &target.provider, limit)).await,
         None => Ok(()),
     }
 }

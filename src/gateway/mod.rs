@@ -18,6 +18,7 @@ mod record;
 mod relay;
 pub mod responses;
 mod routes;
+mod spent;
 pub mod stream;
 mod told;
 mod transcript;
@@ -49,6 +50,7 @@ use self::{
     prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
+    spent::Meter,
 };
 use crate::{
     app::App,
@@ -197,7 +199,8 @@ pub async fn handle(
     };
     let plan = plan::plan(app, groups, admission::by_length(&body), asked.stream);
     let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
-    let won = drive(app, asked.patience(), plan, &mut source, record).await?;
+    // Boxed once, rather than moved with each of the futures around it.
+    let won = Box::pin(drive(app, asked.patience(), plan, &mut source, record)).await?;
     let response = keeping.of(app, answer(app, call.inbound, &asked, won, record)).await;
     Ok(held::note(app, caller, protocol, &members, response).await)
 }
@@ -218,6 +221,10 @@ impl Exchange for Source<'_> {
         &mut prepared.outgoing.headers
     }
 
+    fn meter(prepared: &Prepared) -> Option<&Meter> {
+        prepared.assembled.as_ref()
+    }
+
     fn tokens(&self) -> u64 {
         admission::by_length(self.body)
     }
@@ -228,12 +235,14 @@ impl Exchange for Source<'_> {
 
     async fn send(&self, app: &App, target: &Target, prepared: &Prepared, until: Until) -> Result<Reply, ApiError> {
         let (outgoing, limits) = (&prepared.outgoing, &app.config.routing);
-        let reading = match prepared.assembled {
-            false => Reading::of(self.asked.stream),
-            true => Reading::Assembled {
+        let reading = match &prepared.assembled {
+            None if !self.asked.stream && prepared.translated.is_none() => Reading::Passed,
+            None => Reading::of(self.asked.stream),
+            Some(meter) => Reading::Assembled {
                 body: prepared.translated.is_none().then(|| outgoing.outbound.assembler()).flatten(),
                 idle: idle(app, self.asked),
                 end: until.over,
+                meter,
             },
         };
         attempt::send(&app.upstream, target.asked(), outgoing, reading, limits, until.answered).await
