@@ -117,7 +117,7 @@ async fn ask(app: &App, world: &World, id: u64, manner: Manner) -> End {
     let claims: &[Claim] = &[Claim { subject: Subject::Everyone, class: Class::Work, allowance }];
     let claims = if allowance.is_unlimited() { &[] } else { claims };
     let Ok(admission) = app.limits.admit(claims, Estimate::default()).await else { return End::Refused };
-    let stream = id % 2 == 0;
+    let stream = id.is_multiple_of(2);
     let timeout = (manner == Manner::Hasty).then_some(Duration::from_millis(20));
     let groups = vec![world.upstreams.iter().map(super::upstream::Upstream::target).collect()];
     let began = Instant::now();

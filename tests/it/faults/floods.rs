@@ -127,7 +127,7 @@ async fn an_event_without_an_end_is_an_error_and_takes_no_more_memory_than_an_ev
     let endless = [b"data: ".as_slice(), &vec![b'x'; 64 << 20]].concat();
     let before = memory(&stage);
     // At once, so that nothing has reached the client: somebody else answers.
-    a.next(Script::sse(&[endless.clone()]));
+    a.next(Script::sse(std::slice::from_ref(&endless)));
     let reply = stage.ask(&Question::of("gpt-4o").stream()).await;
     assert!(reply.assert_ok().text().contains("from b") && reply.done(), "{}", reply.text());
     // Behind the first content.
