@@ -110,7 +110,7 @@ fn redis(app: &App, registry: &mut Registry) {
 
 /// Nothing where answers are not kept in this process.
 fn cache(app: &App, registry: &mut Registry) {
-    let Some((entries, bytes)) = app.cache.as_ref().and_then(|cache| cache.holds()) else { return };
+    let Some((entries, bytes)) = app.cache.holds() else { return };
     registry.register("cache_entries", "Answers in memory", ConstGauge::new(entries));
     registry.register("cache_bytes", "Bytes that they take", ConstGauge::new(bytes));
 }

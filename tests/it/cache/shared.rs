@@ -157,8 +157,11 @@ async fn keys_share_nothing_in_redis_either() {
 #[tokio::test]
 async fn a_cache_in_redis_without_a_redis_stops_the_start() {
     let mut gateway = Gateway::start().await;
-    let why = gateway.refuses_to_start(&[super::ON, ("ORCHESTRATOR_CACHE_BACKEND", "redis")]);
-    assert!(why.contains("cache.backend") && why.contains("REDIS_URL"), "{why}");
+    // Also where it is off: a key can switch it on.
+    for enabled in [super::ON.1, "false"] {
+        let why = gateway.refuses_to_start(&[(super::ON.0, enabled), ("ORCHESTRATOR_CACHE_BACKEND", "redis")]);
+        assert!(why.contains("cache.backend") && why.contains("REDIS_URL"), "{why}");
+    }
 }
 
 #[tokio::test]
