@@ -300,8 +300,7 @@ async fn an_edited_key_is_another_configuration(store: Store) {
         (row.enabled, row.fidelity, row.cache) = (false, Some(Fidelity::Lenient), Some(true));
         Ok(())
     });
-    let expected =
-        ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), cache: Some(true), ..written.clone() };
+    let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), cache: Some(true), ..written.clone() };
     assert_eq!(edited.await.unwrap(), Some(expected.clone()));
     assert_eq!(store.key(written.id).await.unwrap(), Some(expected.clone()));
     assert!(store.epoch().await.unwrap() > before);
