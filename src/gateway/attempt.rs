@@ -6,13 +6,16 @@ use axum::http::{HeaderMap, header, response::Parts};
 use bytes::Bytes;
 use llm_protocol::{
     Assembler,
-    ir::{ApiError, ErrorKind, Output, Response},
+    ir::{ApiError, ErrorKind, Event, Output, Response},
     sse::write_data,
 };
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::stream::{Step, Upstream};
+use super::{
+    spent::Meter,
+    stream::{Step, Upstream},
+};
 use crate::{
     catalog::Provider,
     clock,
@@ -39,7 +42,7 @@ pub struct Reply {
 }
 
 /// How an answer was asked for, and is read.
-pub enum Reading {
+pub enum Reading<'a> {
     Whole,
     Stream,
     /// As a stream that becomes a whole answer here.
@@ -50,10 +53,12 @@ pub enum Reading {
         idle: Duration,
         /// When the last of it must have come.
         end: Instant,
+        /// What counts its tokens until then.
+        meter: &'a Meter,
     },
 }
 
-impl Reading {
+impl Reading<'_> {
     /// As the client wants it.
     pub fn of(stream: bool) -> Self {
         if stream { Self::Stream } else { Self::Whole }
@@ -69,7 +74,7 @@ pub async fn send(
     client: &Client,
     (provider, model): (&Provider, &str),
     outgoing: &Outgoing,
-    reading: Reading,
+    reading: Reading<'_>,
     limits: &RoutingConfig,
     deadline: Instant,
 ) -> Result<Reply, ApiError> {
@@ -80,9 +85,13 @@ pub async fn send(
             Opened::Stream(upstream) => Answer::Stream(upstream),
             Opened::Whole(_) => return Err(malformed("the provider did not answer with a stream")),
         },
-        Reading::Assembled { body: assembler, idle, end } => {
+        Reading::Assembled { body: assembler, idle, end, meter } => {
             match open(outgoing, &head.headers, body, limits, deadline).await? {
-                Opened::Stream(upstream) => assembled(*upstream, assembler, limits, idle, end).await?,
+                Opened::Stream(upstream) => {
+                    let answer = assembled(*upstream, assembler, meter, limits, (idle, end)).await?;
+                    meter.stop();
+                    answer
+                },
                 Opened::Whole(whole) => whole,
             }
         }
@@ -160,9 +169,9 @@ async fn open(
 async fn assembled(
     mut upstream: Upstream,
     mut assembler: Option<Box<dyn Assembler>>,
+    meter: &Meter,
     limits: &RoutingConfig,
-    idle: Duration,
-    end: Instant,
+    (idle, end): (Duration, Instant),
 ) -> Result<Answer, ApiError> {
     let mut response = Response { outputs: vec![Output::default()], ..Response::default() };
     let mut bytes = 0;
@@ -170,10 +179,15 @@ async fn assembled(
         let until = (Instant::now() + idle).min(end);
         let Some(step) = timeout_at(until, upstream.next()).await.map_err(|_| stalled())?? else { break };
         let Step { frame, events, error } = step;
+        for event in &events {
+            response.apply(event);
+            if let Event::Usage(usage) = event {
+                meter.read(usage);
+            }
+        }
         if let Some(error) = error {
             return Err(error);
         }
-        events.iter().for_each(|event| response.apply(event));
         if let Some(frame) = frame {
             bytes += frame.raw.len();
             if bytes > limits.max_response_bytes {

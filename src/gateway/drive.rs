@@ -15,6 +15,7 @@ use super::{
     hedge,
     prepare::Unsaid,
     record::Record,
+    spent::Meter,
     turns::{Backoff, Turn, Turns},
 };
 use crate::{
@@ -44,6 +45,11 @@ pub trait Exchange: Send + Sync {
 
     /// What it is sent with.
     fn headers(prepared: &mut Self::Prepared) -> &mut HeaderMap;
+
+    /// Where its tokens are counted until the answer is there, if that matters.
+    fn meter(_: &Self::Prepared) -> Option<&Meter> {
+        None
+    }
 
     /// Tokens that it probably takes of a provider's limits, roughly.
     fn tokens(&self) -> u64 {
@@ -158,6 +164,7 @@ pub async fn drive<E: Exchange>(
             continue;
         }
         record.attempt(&target, E::protocol(&prepared), retry);
+        E::meter(&prepared).into_iter().for_each(|meter| record.metered(&target, meter));
         target.provider.take(&target.model, exchange.tokens());
         if let Some(traceparent) = record.upstream_traceparent() {
             E::headers(&mut prepared).insert(TRACEPARENT, traceparent);

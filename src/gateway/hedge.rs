@@ -190,6 +190,7 @@ impl<E: Exchange> Second<E> {
             return None;
         }
         record.hedged(&target);
+        E::meter(&prepared).into_iter().for_each(|meter| record.metered(&target, meter));
         target.provider.take(&target.model, exchange.tokens());
         if let Some(traceparent) = record.upstream_traceparent() {
             E::headers(&mut prepared).insert(TRACEPARENT, traceparent);

@@ -18,6 +18,7 @@ mod record;
 mod relay;
 pub mod responses;
 mod routes;
+mod spent;
 pub mod stream;
 mod told;
 mod transcript;
@@ -49,6 +50,7 @@ use self::{
     prepare::{Prepared, Source, Translated, Unsaid},
     record::{Manners, Record},
     relay::{Deadlines, Relay, Writer},
+    spent::Meter,
 };
 use crate::{
     app::App,
@@ -218,6 +220,10 @@ impl Exchange for Source<'_> {
         &mut prepared.outgoing.headers
     }
 
+    fn meter(prepared: &Prepared) -> Option<&Meter> {
+        prepared.assembled.as_ref()
+    }
+
     fn tokens(&self) -> u64 {
         admission::by_length(self.body)
     }
@@ -228,12 +234,13 @@ impl Exchange for Source<'_> {
 
     async fn send(&self, app: &App, target: &Target, prepared: &Prepared, until: Until) -> Result<Reply, ApiError> {
         let (outgoing, limits) = (&prepared.outgoing, &app.config.routing);
-        let reading = match prepared.assembled {
-            false => Reading::of(self.asked.stream),
-            true => Reading::Assembled {
+        let reading = match &prepared.assembled {
+            None => Reading::of(self.asked.stream),
+            Some(meter) => Reading::Assembled {
                 body: prepared.translated.is_none().then(|| outgoing.outbound.assembler()).flatten(),
                 idle: idle(app, self.asked),
                 end: until.over,
+                meter,
             },
         };
         attempt::send(&app.upstream, target.asked(), outgoing, reading, limits, until.answered).await

@@ -14,7 +14,7 @@ use llm_protocol::{
 
 use crate::{
     fidelity::Fidelity,
-    gateway::asked::Asked,
+    gateway::{asked::Asked, spent::Meter},
     providers::{Call, Outgoing},
     routing::Target,
 };
@@ -26,8 +26,9 @@ pub struct Prepared {
     pub translated: Option<Translated>,
     /// What the target could not be told.
     pub losses: Losses,
-    /// It is asked for a stream, of which the whole answer is made that the client wants.
-    pub assembled: bool,
+    /// It is asked for a stream, of which the whole answer is made that the client wants. The
+    /// meter counts until that is there.
+    pub assembled: Option<Meter>,
 }
 
 /// Why a target cannot be asked.
@@ -179,8 +180,8 @@ impl<'a> Source<'a> {
         mut losses: Losses,
     ) -> Result<Prepared, Unsaid> {
         let streamed = if self.asked.stream { None } else { rather_streamed(outbound, &body, &target.model) };
-        let assembled = streamed.is_some();
-        let stream = self.asked.stream || assembled;
+        let assembled = streamed.is_some().then(Meter::default);
+        let stream = self.asked.stream || streamed.is_some();
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream };
         let outgoing = Outgoing::new(&call, outbound, streamed.unwrap_or(body), forwarded)?;
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));

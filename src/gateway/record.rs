@@ -14,14 +14,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{prepare::Unsaid, transcript::Transcript};
+use super::{
+    prepare::Unsaid,
+    spent::{self, CLIENT_CLOSED, Meter, Unanswered},
+    transcript::Transcript,
+};
 use crate::{
     app::App,
     cache::Account,
     catalog::Caller,
     clock,
     http::middleware::RequestId,
-    limits::{Admission, Spent},
+    limits::Admission,
     metrics::TargetSeries,
     routing::Target,
     store::LogRow,
@@ -30,9 +34,6 @@ use crate::{
 
 /// What the log says of a request that was answered from the cache.
 const HIT: &str = "hit";
-
-/// The status that a request gets in the log when its client left. No client ever sees it.
-const CLIENT_CLOSED: u16 = 499;
 
 /// A request that is under way. Dropped before it was settled, it is the record of a client that left.
 pub struct Record {
@@ -49,8 +50,7 @@ struct Inner {
     price: Option<crate::pricing::Price>,
     /// Where the attempt that runs, or was the last, is counted.
     series: Option<Arc<TargetSeries>>,
-    /// Whose attempt was broken off because another one had answered.
-    broken_off: Option<Box<Target>>,
+    unanswered: Unanswered,
     trace: Option<Box<RequestTrace>>,
     manners: Manners,
     /// More than one provider was asked.
@@ -89,14 +89,6 @@ impl Inner {
         self.price = target.configured.as_ref().and_then(|model| model.price.clone());
     }
 
-    /// What the attempt has cost that was broken off: as far as anybody knows, what it had to read.
-    fn cost_broken_off(&self, usage: &Usage) -> Option<i64> {
-        let target = self.broken_off.as_deref()?;
-        let read = Usage { input: usage.input, ..Usage::default() };
-        let own = target.configured.as_ref().and_then(|model| model.price.as_ref());
-        self.app.prices.cost_at(target.provider.kind.name, &target.model, own, &read)
-    }
-
     fn count_loss(&self, kind: &'static str, upstream: Option<&str>) {
         self.app.metrics.loss(kind, self.row.protocol.as_deref().unwrap_or_default(), upstream.unwrap_or_default());
     }
@@ -115,7 +107,7 @@ impl Record {
             usage: None,
             price: None,
             series: None,
-            broken_off: None,
+            unanswered: Unanswered::default(),
             trace,
             manners: Manners::default(),
             several: false,
@@ -199,9 +191,14 @@ impl Record {
         });
     }
 
-    /// An attempt was broken off for another one's answer. What it has read is paid for all the same.
+    /// An attempt was broken off for another one's answer.
     pub fn broken_off(&mut self, target: &Target) {
-        self.with(|inner| inner.broken_off = Some(Box::new(target.clone())));
+        self.with(|inner| inner.unanswered.broken_off(target));
+    }
+
+    /// The tokens of the attempt that begins are counted here until its answer is there.
+    pub fn metered(&mut self, target: &Target, meter: &Meter) {
+        self.with(|inner| inner.unanswered.metered(target, meter));
     }
 
     /// The attempt at this target has failed before its client got anything; `None` where it was not asked at all.
@@ -354,11 +351,12 @@ impl Record {
 
     fn settle(&mut self, status: u16, error: Option<(&str, &str)>) {
         let Some(inner) = self.inner.take() else { return };
-        let broken_off = inner.usage.as_ref().and_then(|usage| inner.cost_broken_off(usage));
-        let Inner { app, began, mut row, usage, price, series, trace, admission, finish, account, transcript, .. } =
-            *inner;
+        let Inner { app, began, mut row, usage, unanswered, price, series, trace, admission, .. } = *inner;
+        let Inner { finish, account, transcript, .. } = *inner;
+        let usage = usage.or_else(|| unanswered.of(&row).map(|usage| usage.at_most(MOST_TOKENS)));
+        let beside = unanswered.cost(&app, usage.as_ref());
         if let Some(admission) = admission {
-            admission.settle(spent(status, row.attempts, usage.as_ref()));
+            admission.settle(spent::of_limits(status, row.attempts, usage.as_ref()));
         }
         row.status_code = i64::from(status);
         row.latency_ms = began.elapsed().as_millis() as i64;
@@ -378,7 +376,7 @@ impl Record {
         if let Some(account) = account.filter(|_| status == 200) {
             account.get_or_init(|| Account { cost: row.cost, finish });
         }
-        row.cost = row.cost.map(|cost| cost.saturating_add(broken_off.unwrap_or(0))).or(broken_off);
+        row.cost = spent::add(row.cost, beside);
         app.metrics.ended(&row, series.as_ref());
         if let Some(trace) = trace {
             trace.end(&row);
@@ -414,16 +412,6 @@ impl Record {
         if let Some(inner) = &mut self.inner {
             change(inner);
         }
-    }
-}
-
-/// What it used of its limits: nothing if nobody was asked, no tokens if nobody answered; of a client that left nobody knows.
-fn spent(status: u16, attempts: i64, usage: Option<&Usage>) -> Spent {
-    match usage {
-        Some(usage) => Spent::Tokens(usage.total().saturating_add(usage.extra())),
-        None if status == 200 || status == CLIENT_CLOSED => Spent::Unknown,
-        None if attempts == 0 => Spent::Nothing,
-        None => Spent::Tokens(0),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::stage_of;
-use crate::support::{API_KEY, Dialect, Gateway, Reply, Request, Script, Upstream, canned::event};
+use crate::support::{API_KEY, Dialect, Gateway, Raw, Reply, Request, Script, Upstream, canned::event, eventually};
 
 /// Of more tokens than this a whole answer is not asked for.
 const MOST_WHOLE: u64 = 21_333;
@@ -170,6 +170,49 @@ async fn a_failure_with_nobody_left_is_the_requests_own() {
     a.always(Script::sse(&[half, vec![Dialect::Anthropic.error_event()]].concat()));
     let reply = ask(&gateway, 30_000).await;
     assert_eq!((reply.status, &reply.error()["type"]), (529, &json!("overloaded_error")), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn what_a_broken_off_answer_took_is_counted_in_the_row() {
+    let counted = json!({"prompt_tokens": 11, "completion_tokens": 1, "status_code": 502});
+    let half = Dialect::Anthropic.begun(&["Hel", "lo"]);
+    let (gateway, [a]) = stage_of(Dialect::Anthropic, &[]).await;
+    a.always(Script::sse(&half).then_cut());
+    ask(&gateway, 30_000).await;
+    gateway.assert_row(counted).await;
+}
+
+#[tokio::test]
+async fn what_a_client_did_not_wait_for_is_counted_in_the_row() {
+    let (gateway, [a]) = stage_of(Dialect::Anthropic, &[]).await;
+    a.always(Script::sse(&Dialect::Anthropic.begun(&["again "; 100])).paced(Duration::from_millis(50)));
+    let mut client = Raw::connect(gateway.address()).await;
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 30_000, "messages": [{"role": "user", "content": "Hi"}]});
+    client.send(&Request::post("/v1/messages", &body).header("x-api-key", API_KEY).bytes()).await;
+    // What was sent so long before has been read too.
+    let sent = async || a.seen().last().is_some_and(|seen| seen.life().writes >= 20).then_some(());
+    eventually("the beginning to be sent", sent).await;
+    drop(client);
+    gateway.assert_row(json!({"prompt_tokens": 11, "completion_tokens": 1, "status_code": 499})).await;
+}
+
+#[tokio::test]
+async fn what_the_first_providers_half_took_is_paid_beside_the_second_ones_answer() {
+    let (gateway, [a, b]) = stage_of(Dialect::Anthropic, &[]).await;
+    a.always(Script::sse(&Dialect::Anthropic.begun(&["Hel", "lo"])).then_cut());
+    let reply = ask(&gateway, 30_000).await;
+    let answered = &reply.assert_ok().json()["usage"];
+    // Sonnet at $3, from its cache at $0.30, and $15 a million tokens.
+    let price = |usage: &Value| {
+        let of = |kind: &str, price: f64| usage[kind].as_f64().unwrap_or(0.0) * price * 1e-6;
+        of("input_tokens", 3.0) + of("cache_read_input_tokens", 0.3) + of("output_tokens", 15.0)
+    };
+    let broken_off = json!({"input_tokens": 8, "cache_read_input_tokens": 3, "output_tokens": 1});
+    let row = gateway.assert_row(json!({"provider_name": "b", "attempts": 2})).await;
+    let both = price(&broken_off) + price(answered);
+    let cost = row["cost"].as_f64().expect("both have a price");
+    assert!((cost - both).abs() < 1e-9, "{cost} is not {both}");
+    assert_eq!(b.calls(), 1);
 }
 
 #[tokio::test]

@@ -41,6 +41,23 @@ fn busy() -> Vec<u8> {
     message("exception", "serviceUnavailableException", &json!({"message": "Bedrock is busy"}))
 }
 
+/// An event of Anthropic's, as InvokeModel wraps it.
+fn wrapped(event: &Value) -> Vec<u8> {
+    message("event", "chunk", &json!({"bytes": BASE64_STANDARD.encode(event.to_string())}))
+}
+
+/// What Claude says in events of its own protocol: "Hi.", of three tokens to four.
+fn greeting() -> [Value; 6] {
+    [
+        json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 3}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi."}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}}),
+        json!({"type": "message_stop"}),
+    ]
+}
+
 fn stream(messages: &[Vec<u8>]) -> Script {
     Script::sse(messages).header("Content-Type", "application/vnd.amazon.eventstream")
 }
@@ -155,16 +172,7 @@ async fn a_stream_that_fails_or_breaks_off_never_ends_as_if_it_were_complete() {
 async fn claude_is_asked_in_its_own_protocol_where_converse_would_lose_something() {
     let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
     provider(&gateway, &a, KEYS).await;
-    let wrapped =
-        |event: Value| message("event", "chunk", &json!({"bytes": BASE64_STANDARD.encode(event.to_string())}));
-    a.next(stream(&[
-        wrapped(json!({"type": "message_start", "message": {"id": "m", "model": "c", "usage": {"input_tokens": 3}}})),
-        wrapped(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
-        wrapped(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi."}})),
-        wrapped(json!({"type": "content_block_stop", "index": 0})),
-        wrapped(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}})),
-        wrapped(json!({"type": "message_stop"})),
-    ]));
+    a.next(stream(&greeting().each_ref().map(wrapped)));
     let mut body = question(CLAUDE);
     body["user"] = json!("u-1");
     body["stream"] = json!(true);
@@ -304,6 +312,28 @@ async fn models_and_profiles_are_listed_and_who_may_not_list_is_well_all_the_sam
 }
 
 #[tokio::test]
+async fn a_long_answer_that_is_wrapped_reaches_its_client_whole() {
+    let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
+    provider(&gateway, &a, KEYS).await;
+    a.always(stream(&greeting().each_ref().map(wrapped)).byte_by_byte());
+    let body = json!({
+        "model": CLAUDE, "max_tokens": 30_000, "later": {"kept": 1.0}, "messages": [{"role": "user", "content": "Hi"}],
+    });
+    let reply = gateway.send(Request::post("/v1/messages", &body).header("x-api-key", API_KEY)).await;
+    let whole = json!({
+        "id": "m", "model": "c", "content": [{"type": "text", "text": "Hi."}], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 4},
+    });
+    assert_eq!(reply.assert_ok().json(), whole);
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(a.last().path.ends_with("/invoke-with-response-stream"), "{}", a.last().path);
+    gateway.assert_row(json!({"prompt_tokens": 3, "completion_tokens": 4, "stream": false})).await;
+    a.always(stream(&[&greeting().each_ref().map(wrapped)[..3], &[busy()]].concat()));
+    let reply = gateway.send(Request::post("/v1/messages", &body).header("x-api-key", API_KEY)).await;
+    assert_eq!(reply.error()["type"], "overloaded_error", "{}", reply.text());
+}
+
+#[tokio::test]
 async fn a_client_of_anthropics_gets_the_events_that_are_wrapped_byte_for_byte() {
     let (gateway, a) = (Gateway::start().await, Upstream::start("a").await);
     provider(&gateway, &a, KEYS).await;
@@ -314,8 +344,7 @@ async fn a_client_of_anthropics_gets_the_events_that_are_wrapped_byte_for_byte()
         json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}}),
         json!({"type": "message_stop"}),
     ];
-    let wrap = |event: &Value| message("event", "chunk", &json!({"bytes": BASE64_STANDARD.encode(event.to_string())}));
-    a.next(stream(&events.iter().map(wrap).collect::<Vec<_>>()));
+    a.next(stream(&events.each_ref().map(wrapped)));
     let body = json!({
         "model": CLAUDE, "max_tokens": 5, "stream": true, "later": {"kept": 1.0},
         "messages": [{"role": "user", "content": "Hi"}],
