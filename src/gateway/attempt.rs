@@ -91,7 +91,7 @@ pub async fn send(
                     let answer = assembled(*upstream, assembler, meter, limits, (idle, end)).await?;
                     meter.stop();
                     answer
-                },
+                }
                 Opened::Whole(whole) => whole,
             }
         }

@@ -187,7 +187,8 @@ async fn what_a_client_did_not_wait_for_is_counted_in_the_row() {
     let (gateway, [a]) = stage_of(Dialect::Anthropic, &[]).await;
     a.always(Script::sse(&Dialect::Anthropic.begun(&["again "; 100])).paced(Duration::from_millis(50)));
     let mut client = Raw::connect(gateway.address()).await;
-    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 30_000, "messages": [{"role": "user", "content": "Hi"}]});
+    let body =
+        json!({"model": "claude-sonnet-4-5", "max_tokens": 30_000, "messages": [{"role": "user", "content": "Hi"}]});
     client.send(&Request::post("/v1/messages", &body).header("x-api-key", API_KEY).bytes()).await;
     // What was sent so long before has been read too.
     let sent = async || a.seen().last().is_some_and(|seen| seen.life().writes >= 20).then_some(());
