@@ -5,6 +5,7 @@
 mod account;
 mod caller;
 pub mod keyring;
+mod serving;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -44,6 +45,7 @@ pub struct Catalog {
     pub disabled_models: HashSet<String>,
     /// Who may call, by the hash of the key.
     pub callers: HashMap<KeyHash, Arc<Caller>>,
+    serving: serving::Serving,
 }
 
 /// A provider, ready to be asked.
@@ -182,7 +184,8 @@ impl Provider {
 
     /// Whether it may be able to do for `model` what is needed, as far as small requests have found out.
     pub fn meets(&self, model: &str, needs: Needs) -> bool {
-        self.protocols(model).into_iter().any(|protocol| self.findings.allows(protocol, model, needs))
+        needs == Needs::default()
+            || self.protocols(model).into_iter().any(|protocol| self.findings.allows(protocol, model, needs))
     }
 
     /// What is spoken with it where no model is meant, as for its list of models.
@@ -201,6 +204,13 @@ impl Catalog {
     pub fn associated_names(&self, provider: i64) -> Vec<String> {
         let routes = self.models.values().flat_map(|model| &model.routes);
         routes.filter(|route| route.provider.id == provider).map(|route| route.upstream_name.clone()).collect()
+    }
+
+    /// Who serves a model by an own account. Where the operator said who does (`told`), only who lists it, or whose type is known
+    /// for it.
+    pub fn serving(&self, model: &str, told: bool) -> serving::Servers {
+        let serves = |provider: &&Arc<Provider>| if told { provider.is_known_for(model) } else { provider.serves(model) };
+        self.serving.get(model, || self.providers.iter().filter(serves).collect())
     }
 
     /// Whom `selector` stands for: the provider of that name, else all of that type.

@@ -44,6 +44,8 @@ pub struct Reply {
 /// How an answer was asked for, and is read.
 pub enum Reading<'a> {
     Whole,
+    /// Whole, to pass on as it is: only what is counted need be read.
+    Passed,
     Stream,
     /// As a stream that becomes a whole answer here.
     Assembled {
@@ -80,7 +82,14 @@ pub async fn send(
 ) -> Result<Reply, ApiError> {
     let (head, body) = accepted(client, (provider, model), outgoing, deadline).await?;
     let answer = match reading {
-        Reading::Whole => whole(outgoing, &head.headers, body, limits, deadline).await?,
+        Reading::Whole => {
+            let body = whole(&head.headers, body, limits, deadline).await?;
+            Answer::Whole { response: outgoing.outbound.decode_response(&body)?, body }
+        }
+        Reading::Passed => {
+            let body = whole(&head.headers, body, limits, deadline).await?;
+            Answer::Whole { response: outgoing.outbound.summarize_response(&body)?, body }
+        }
         Reading::Stream => match open(outgoing, &head.headers, body, limits, deadline).await? {
             Opened::Stream(upstream) => Answer::Stream(upstream),
             Opened::Whole(_) => return Err(malformed("the provider did not answer with a stream")),
@@ -117,18 +126,15 @@ pub async fn accepted(
 }
 
 async fn whole(
-    outgoing: &Outgoing,
     headers: &HeaderMap,
     body: Incoming,
     limits: &RoutingConfig,
     deadline: Instant,
-) -> Result<Answer, ApiError> {
+) -> Result<Bytes, ApiError> {
     if content_type(headers).starts_with("text/event-stream") {
         return Err(malformed("the provider answered with a stream that was not asked for"));
     }
-    let body = read_whole(body, headers, limits.max_response_bytes, deadline).await?;
-    let response = outgoing.outbound.decode_response(&body)?;
-    Ok(Answer::Whole { body, response })
+    read_whole(body, headers, limits.max_response_bytes, deadline).await
 }
 
 /// What came where a stream was asked for.

@@ -267,7 +267,7 @@ fn attempt_deadline(timeout: Option<Duration>, target: &Target, deadline: Instan
 /// Counts an attempt against the provider's own limit.
 pub async fn within_rate(app: &App, target: &Target) -> Result<(), ApiError> {
     match target.provider.rate_limit {
-        Some(limit) => admission::admit_attempt(app, &target.provider, limit).await,
+        Some(limit) => Box::pin(admission::admit_attempt(app, &target.provider, limit)).await,
         None => Ok(()),
     }
 }

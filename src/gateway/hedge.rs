@@ -117,15 +117,16 @@ pub async fn race<E: Exchange>(
             Some(second) => timeout_at(second.at_most(first.until.answered), &mut one).await.ok(),
             None => Some(one.as_mut().await),
         };
+        // What few requests need is boxed, since all have to carry its place about.
         match early {
             Some(sent) => (Some(sent), None),
             None => {
                 begun = match second {
-                    Some(second) => second.begin(app, exchange, record).await,
+                    Some(second) => Box::pin(second.begin(app, exchange, record)).await,
                     None => None,
                 };
                 match &begun {
-                    Some(begun) => both(one, pin!(begun.send(app, exchange))).await,
+                    Some(begun) => both(one, Box::pin(begun.send(app, exchange)).as_mut()).await,
                     None => (Some(one.await), None),
                 }
             }

@@ -199,7 +199,8 @@ pub async fn handle(
     };
     let plan = plan::plan(app, groups, admission::by_length(&body), asked.stream);
     let mut source = Source::new(call.inbound, &asked, &members, &body, &app.models, forwarded, fidelity);
-    let won = drive(app, asked.patience(), plan, &mut source, record).await?;
+    // Boxed once, rather than moved with each of the futures around it.
+    let won = Box::pin(drive(app, asked.patience(), plan, &mut source, record)).await?;
     let response = keeping.of(app, answer(app, call.inbound, &asked, won, record)).await;
     Ok(held::note(app, caller, protocol, &members, response).await)
 }
@@ -235,6 +236,7 @@ impl Exchange for Source<'_> {
     async fn send(&self, app: &App, target: &Target, prepared: &Prepared, until: Until) -> Result<Reply, ApiError> {
         let (outgoing, limits) = (&prepared.outgoing, &app.config.routing);
         let reading = match &prepared.assembled {
+            None if !self.asked.stream && prepared.translated.is_none() => Reading::Passed,
             None => Reading::of(self.asked.stream),
             Some(meter) => Reading::Assembled {
                 body: prepared.translated.is_none().then(|| outgoing.outbound.assembler()).flatten(),

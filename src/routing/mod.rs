@@ -148,12 +148,8 @@ fn serving(catalog: &Catalog, model: &str, needs: Needs) -> Result<Vec<Target>, 
     let mut targets: Vec<Target> = configured.map(|model| routes(model, needs).collect()).unwrap_or_default();
     // Where the operator said who serves a model, nobody is asked for it on a guess.
     let told = configured.is_some_and(|model| !model.routes.is_empty());
-    let serving = catalog.providers.iter().filter(|provider| match told {
-        true => provider.is_known_for(model),
-        false => provider.serves(model),
-    });
-    let mut unfit = configured.is_some_and(|model| !model.routes.is_empty());
-    for provider in serving {
+    let mut unfit = told;
+    for provider in catalog.serving(model, told).iter() {
         if provider.meets(model, needs) {
             targets.push(plain(provider, model, configured));
         } else {

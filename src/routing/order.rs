@@ -1,14 +1,21 @@
 //! In which order targets are tried: strict tiers of priority, a policy within a tier, health before all.
 
+use std::{cmp::Reverse, collections::HashSet, iter};
+
 use rand::Rng;
 
 use super::{Groups, Policy, Target};
 use crate::health::Admission;
 
+/// So many that may be asked are enough for any request. Where hundreds serve a model, putting all of them in order would take
+/// longer than everything else that is done for it.
+const ENOUGH: usize = 16;
+
 /// Puts groups of targets into one order, each target once.
 ///
-/// Who may be asked now comes first, group by group; then who has nothing left of its limits; then who asked for a rest, the shortest first. Of those that are
-/// left out the least bad one alone follows, so that even then somebody is asked.
+/// Who may be asked now comes first, group by group, up to [`ENOUGH`]; then who has nothing left of its limits; then who asked
+/// for a rest, the shortest first. Of those that are left out the least bad one alone follows, so that even then somebody is
+/// asked.
 pub fn order(
     groups: Groups,
     admission: impl Fn(&Target) -> Admission,
@@ -16,10 +23,14 @@ pub fn order(
     chance: &mut impl Rng,
 ) -> Vec<Target> {
     let mut ordered: Vec<Target> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let (mut spent, mut resting, mut ejected) = (Vec::new(), Vec::new(), Vec::new());
-    for group in groups {
-        for target in shuffled(group, policy, chance) {
+    let mut tiers = groups.into_iter().flat_map(tiers);
+    while ordered.len() < ENOUGH
+        && let Some(mut tier) = tiers.next()
+    {
+        while ordered.len() < ENOUGH && !tier.is_empty() {
+            let target = tier.swap_remove(policy.choose(&tier, chance));
             if !seen.insert((target.provider.id, target.model.clone())) {
                 continue;
             }
@@ -40,19 +51,20 @@ pub fn order(
     ordered
 }
 
-/// One group by tier, each tier chosen from by the policy without replacement; who weighs nothing comes last of all.
-fn shuffled(group: Vec<Target>, policy: Policy<'_>, chance: &mut impl Rng) -> Vec<Target> {
+/// One group by its tiers, the highest priority first; who weighs nothing comes last of all, one after the other.
+fn tiers(group: Vec<Target>) -> impl Iterator<Item = Vec<Target>> {
     let (mut weighty, mut weightless): (Vec<_>, Vec<_>) = group.into_iter().partition(|target| target.weight > 0);
-    weighty.sort_by_key(|target| std::cmp::Reverse(target.provider.priority));
-    weightless.sort_by_key(|target| std::cmp::Reverse(target.provider.priority));
-    let mut ordered = Vec::with_capacity(weighty.len() + weightless.len());
-    while let Some(first) = weighty.first() {
+    let by_priority = |target: &Target| Reverse(target.provider.priority);
+    weighty.sort_by_key(by_priority);
+    weightless.sort_by_key(by_priority);
+    let mut weighty = weighty.into_iter().peekable();
+    let next_tier = move || {
+        let first = weighty.next()?;
         let priority = first.provider.priority;
-        let tier = weighty.iter().take_while(|target| target.provider.priority == priority).count();
-        ordered.push(weighty.remove(policy.choose(&weighty[..tier], chance)));
-    }
-    ordered.extend(weightless);
-    ordered
+        let equals = iter::from_fn(|| weighty.next_if(|target| target.provider.priority == priority));
+        Some(iter::once(first).chain(equals).collect())
+    };
+    iter::from_fn(next_tier).chain(weightless.into_iter().map(|target| vec![target]))
 }
 
 #[cfg(test)]
@@ -85,6 +97,23 @@ mod tests {
             ));
             assert_eq!((ordered.len(), &ordered[2..]), (5, &[1, 2, 5][..]));
         }
+    }
+
+    #[test]
+    fn of_very_many_enough_are_chosen_and_who_cannot_be_asked_does_not_count() {
+        let mut chance = StdRng::seed_from_u64(4);
+        let group = |first| (first..first + 500).map(|id| target(id, 100, 1)).collect();
+        let now = Instant::now();
+        let admission = |target: &Target| match target.provider.id {
+            0..490 => Admission::Ejected(now + Duration::from_secs(target.provider.id as u64)),
+            _ => Admission::Yes,
+        };
+        let ordered = ids(&order(vec![group(0), group(500)], admission, Policy::Weighted, &mut chance));
+        assert_eq!(ordered.len(), ENOUGH + 1);
+        let [first, second, last] = [&ordered[..10], &ordered[10..ENOUGH], &ordered[ENOUGH..]];
+        assert!(first.iter().all(|id| (490..500).contains(id)), "{first:?}");
+        assert!(second.iter().all(|id| *id >= 500), "{second:?}");
+        assert_eq!(last, [0], "the least bad one");
     }
 
     #[test]

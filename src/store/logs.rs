@@ -3,7 +3,7 @@
 use llm_protocol::ir::Usage;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::{Store, StoreError, db, row::from_row};
+use super::{Store, StoreError, db, log_rows::storable, row::from_row};
 
 /// One row of `request_log`: what became of a request. What is not known is `None`, never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,18 +119,6 @@ from_row!(LogRow, |row| Self {
     saved_cost: row.int_if_any("saved_cost")?,
 });
 
-const INSERT: &str = "insert into request_log (id, request_id, created_at, provider_id, provider_name, provider_type, \
-    provider_key, model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, \
-    total_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, extra_tokens, server_tool_requests, cost, latency_ms, \
-    ttft_ms, attempts, error_code, error_message, dropped, approximated, protocol, upstream_protocol, key_id, key_name, \
-    ip_address, user_agent, cache_status, saved_cost) ";
-
-/// Rows that one statement adds: few sizes, so that each is prepared once.
-const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
-
-/// The longest text that a column of the log holds, in characters; what is longer says so by an ellipsis.
-const LONGEST_TEXT: usize = 2000;
-
 /// Which rows to list. What is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct LogFilter {
@@ -195,24 +183,6 @@ impl Store {
         let sql = "update counter set value = value + $1 where name = 'request_log' returning value";
         let last: i64 = db::writing!(self, pool => sqlx::query_scalar(sql).bind(count).fetch_one(pool))?;
         Ok(last - count + 1)
-    }
-
-    /// Adds rows, all or none, and says how many of them were not there yet. A batch of which it is not known whether it
-    /// arrived can so be added again.
-    pub async fn insert_logs(&self, rows: &[LogRow]) -> Result<u64, StoreError> {
-        db::transaction!(self, tx => {
-            let mut added = 0;
-            let mut rest = rows;
-            while let Some(size) = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rest.len()) {
-                let (rows, left) = rest.split_at(size);
-                let mut query = QueryBuilder::new(INSERT);
-                push_rows(&mut query, rows);
-                query.push(" on conflict do nothing");
-                added += query.build().execute(&mut *tx).await?.rows_affected();
-                rest = left;
-            }
-            added
-        })
     }
 
     /// Page `page` (from 1) of the rows that `filter` lets through. Pages far from both ends take longer than
@@ -284,56 +254,6 @@ impl Store {
     }
 }
 
-fn push_rows<D>(query: &mut QueryBuilder<D>, rows: &[LogRow])
-where
-    D: Database,
-    i64: for<'a> Encode<'a, D> + Type<D>,
-    String: for<'a> Encode<'a, D> + Type<D>,
-    Option<i64>: for<'a> Encode<'a, D>,
-    Option<String>: for<'a> Encode<'a, D>,
-{
-    query.push_values(rows, |mut values, row| {
-        values
-            .push_bind(row.id)
-            .push_bind(storable(&row.request_id))
-            .push_bind(row.created_at)
-            .push_bind(row.provider_id)
-            .push_bind(row.provider_name.as_deref().map(storable))
-            .push_bind(row.provider_type.as_deref().map(storable))
-            .push_bind(row.provider_key.as_deref().map(storable))
-            .push_bind(row.model.as_deref().map(storable))
-            .push_bind(row.upstream_model.as_deref().map(storable))
-            .push_bind(storable(&row.endpoint))
-            .push_bind(storable(&row.method))
-            .push_bind(row.status_code)
-            .push_bind(i64::from(row.stream))
-            .push_bind(row.prompt_tokens)
-            .push_bind(row.completion_tokens)
-            .push_bind(row.total_tokens)
-            .push_bind(row.cached_tokens)
-            .push_bind(row.cache_write_tokens)
-            .push_bind(row.reasoning_tokens)
-            .push_bind(row.extra_tokens)
-            .push_bind(row.server_tool_requests)
-            .push_bind(row.cost)
-            .push_bind(row.latency_ms)
-            .push_bind(row.ttft_ms)
-            .push_bind(row.attempts)
-            .push_bind(row.error_code.as_deref().map(storable))
-            .push_bind(row.error_message.as_deref().map(storable))
-            .push_bind(row.dropped.as_deref().map(storable))
-            .push_bind(row.approximated.as_deref().map(storable))
-            .push_bind(row.protocol.as_deref().map(storable))
-            .push_bind(row.upstream_protocol.as_deref().map(storable))
-            .push_bind(row.key_id)
-            .push_bind(row.key_name.as_deref().map(storable))
-            .push_bind(row.ip_address.as_deref().map(storable))
-            .push_bind(row.user_agent.as_deref().map(storable))
-            .push_bind(row.cache_status.as_deref().map(storable))
-            .push_bind(row.saved_cost);
-    });
-}
-
 fn push_conditions<D>(query: &mut QueryBuilder<D>, filter: &LogFilter)
 where
     D: Database,
@@ -400,30 +320,9 @@ fn contains(text: &str) -> String {
     format!("%{literal}%")
 }
 
-/// `text` without the character that PostgreSQL cannot hold, and no longer than a log should be.
-fn storable(text: &str) -> String {
-    if text.len() <= LONGEST_TEXT && !text.as_bytes().contains(&0) {
-        return text.to_owned();
-    }
-    let mut characters = text.chars().filter(|character| *character != '\0');
-    let mut kept: String = characters.by_ref().take(LONGEST_TEXT).collect();
-    if characters.next().is_some() {
-        kept.push('…');
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_for_the_log_is_cut_at_a_character_and_has_no_nul() {
-        assert_eq!(storable("a\0b"), "ab");
-        let long = storable(&"é".repeat(3000));
-        assert_eq!(long.chars().count(), LONGEST_TEXT + 1);
-        assert!(long.ends_with('…'));
-    }
 
     #[test]
     fn a_search_takes_wildcards_literally() {

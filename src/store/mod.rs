@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod location;
 mod log_contents;
+mod log_rows;
 mod logs;
 mod model_providers;
 mod models;

@@ -214,6 +214,12 @@ pub trait Outbound: Send + Sync {
     /// Reads a whole answer. `Err` is an answer that is no answer: an error inside a 200, or nonsense.
     fn decode_response(&self, body: &[u8]) -> Result<Response, ApiError>;
 
+    /// Reads of a whole answer that passes on as it is what is counted: its usage, and of each candidate why it ended. Nothing
+    /// else need be in the result, and the errors are the same.
+    fn summarize_response(&self, body: &[u8]) -> Result<Response, ApiError> {
+        self.decode_response(body)
+    }
+
     /// Reads an error answer, whatever it holds: JSON of any shape, HTML, nothing. Never fails.
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError;
 

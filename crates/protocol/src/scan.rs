@@ -21,7 +21,7 @@ pub(crate) enum Fault {
 
 /// The members of the object that `text` is, keys as they read, values as they are written.
 pub(crate) fn members<'a>(text: &'a str, each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
-    let mut scan = Scan { text, at: 0 };
+    let mut scan = Scan::of(text);
     scan.object(each)?;
     scan.end()
 }
@@ -32,7 +32,7 @@ pub(crate) fn objects<'a>(
     text: &'a str,
     mut each: impl FnMut(usize, Cow<'a, str>, &'a str),
 ) -> Result<usize, NoObjects> {
-    let mut scan = Scan { text, at: 0 };
+    let mut scan = Scan::of(text);
     let mut count = 0;
     let mut more = scan.open(b'[', "an array").map(|()| !scan.closes(b']')).map_err(|_| NoObjects::NoArray)?;
     while more {
@@ -55,9 +55,18 @@ pub(crate) enum NoObjects {
 struct Scan<'a> {
     text: &'a str,
     at: usize,
+    /// Not even between its tokens is there a control character, as in all that is not laid out for people. So none has to be
+    /// looked for in its strings.
+    printable: bool,
 }
 
 impl<'a> Scan<'a> {
+    fn of(text: &'a str) -> Self {
+        // Without a way out, so that the compiler looks at many bytes at once.
+        let least = text.bytes().fold(u8::MAX, u8::min);
+        Self { text, at: 0, printable: least >= b' ' }
+    }
+
     fn object(&mut self, mut each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
         self.open(b'{', "an object")?;
         let mut more = !self.closes(b'}');
@@ -174,7 +183,7 @@ impl<'a> Scan<'a> {
             return self.fault("a string");
         }
         loop {
-            self.at += plain(&self.text.as_bytes()[self.at..]);
+            self.at += plain(&self.text.as_bytes()[self.at..], self.printable);
             if self.eat(b'"') {
                 return Ok(());
             }
@@ -250,12 +259,16 @@ fn closing(object: bool) -> u8 {
 /// So many bytes are looked at one word after the other. Most strings end within them.
 const FEW: usize = 32;
 
-/// How many bytes of a string's inside stand before its end, an escape, or what may not stand there.
-fn plain(bytes: &[u8]) -> usize {
+/// How many bytes of a string's inside stand before its end, an escape, or what may not stand there, which a printable text
+/// does not have.
+fn plain(bytes: &[u8], printable: bool) -> usize {
     let beginning = &bytes[..bytes.len().min(FEW)];
     let first = plain_words(beginning);
     if first < beginning.len() || first == bytes.len() {
         return first;
+    }
+    if printable {
+        return memchr::memchr2(b'"', b'\\', &bytes[FEW..]).map_or(bytes.len(), |at| FEW + at);
     }
     let (blocks, _) = bytes[FEW..].as_chunks::<64>();
     let whole = FEW + blocks.iter().take_while(|block| is_plain(block)).count() * 64;
@@ -341,10 +354,14 @@ mod tests {
                 let mut text = vec![b'\xe9'; length];
                 text.push(special);
                 text.extend(b"\"more\\");
-                assert_eq!(plain(&text), length, "{special}");
+                assert_eq!(plain(&text, false), length, "{special}");
+                assert!(special < b' ' || plain(&text, true) == length, "{special}");
             }
         }
-        assert!((0..200).all(|length| plain(&vec![b' '; length]) == length));
+        assert!(
+            (0..200)
+                .all(|length| [false, true].iter().all(|printable| plain(&vec![b' '; length], *printable) == length))
+        );
     }
 
     #[test]

@@ -98,11 +98,13 @@ impl<'a> Members<'a> {
         self.list.iter().any(|member| member.key == key)
     }
 
-    /// Whether one of [`WORDS`] stands anywhere in the body, as a key or in a text. Where it does not, nobody need look closer.
+    /// Whether a word stands anywhere in the body, as a key or in a text. Where it does not, nobody need look closer. Those
+    /// of [`WORDS`] are looked for once and together.
     pub fn mentions(&self, word: &str) -> bool {
-        let found = *self.words.get_or_init(|| words(self.body));
-        let asked = WORDS.iter().position(|(before, behind)| word.strip_prefix(before) == Some(behind));
-        asked.is_none_or(|at| found & (1 << at) != 0)
+        match WORDS.iter().position(|(before, behind)| word.strip_prefix(before) == Some(behind)) {
+            Some(at) => self.words.get_or_init(|| words(self.body)) & (1 << at) != 0,
+            None => memchr::memmem::find(self.body, word.as_bytes()).is_some(),
+        }
     }
 
     /// A member's value, if it is a string.
@@ -304,7 +306,7 @@ mod tests {
             Members::read(br#"{"a":[{"image_url":{}}],"b":"file_idea extra__content \u0066ile_id"}"#).unwrap();
         let words = ["image_url", "file_id", "extra_content", "reasoning_content", "thinking_blocks", "input_image"];
         assert_eq!(words.map(|word| members.mentions(word)), [true, true, false, false, false, false]);
-        assert!(members.mentions("nobody looked for it"));
+        assert!(members.mentions("idea") && !members.mentions("nobody looked for it"));
     }
 
     #[test]

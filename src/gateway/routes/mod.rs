@@ -9,7 +9,7 @@ mod operations;
 mod responses;
 mod stored;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, pin::pin, sync::Arc};
 
 use axum::{
     body::Body,
@@ -136,7 +136,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
     let traceparent = record.traceparent();
     let mut transcript = None;
-    let answer = async {
+    let answering = async {
         let caller = identify(app, &parts, address).await?;
         record.called_by(&caller);
         caller.permit(endpoint, address)?;
@@ -152,7 +152,11 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
             Err(error) => Err(Box::new(Refused { error, standing })),
         }
     };
-    let answer = app.last_call.run_until_cancelled(answer).await.unwrap_or_else(|| Err(stopping().into()));
+    let answer = {
+        // By reference: given away it would be there twice, as an argument and as what is waited for.
+        let answering = pin!(answering);
+        app.last_call.run_until_cancelled(answering).await.unwrap_or_else(|| Err(stopping().into()))
+    };
     let (mut response, standing) = match answer {
         Ok(answered) => answered,
         Err(refused) => (refuse(inbound, &refused.error, &request_id, &mut record), refused.standing),

@@ -88,6 +88,10 @@ impl Outbound for OpenAiChat {
         upstream::decode_response(body)
     }
 
+    fn summarize_response(&self, body: &[u8]) -> Result<Response, ApiError> {
+        upstream::summary(body).map_or_else(|| self.decode_response(body), Ok)
+    }
+
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
         error::decode_error(ProtocolId::OpenAiChat, status, body)
     }

@@ -9,6 +9,7 @@ mod messages;
 mod request;
 mod response;
 mod stream;
+mod summary;
 
 #[cfg(test)]
 mod request_tests;
@@ -19,3 +20,4 @@ pub use adapt::adapt_request;
 pub use request::encode_request;
 pub use response::decode_response;
 pub use stream::Decoder;
+pub use summary::summary;

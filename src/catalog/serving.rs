@@ -1,0 +1,33 @@
+//! Who serves a model, looked for once a name.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use super::Provider;
+
+/// So many names are remembered. Clients choose them, so there has to be an end; who sends more pays for the search.
+const MOST: usize = 4096;
+
+/// Those who serve a model, in the order of the catalog.
+pub type Servers = Arc<[Arc<Provider>]>;
+
+/// What was found in one catalog.
+#[derive(Debug, Default)]
+pub struct Serving(RwLock<HashMap<Box<str>, Servers>>);
+
+impl Serving {
+    /// Who is remembered, or else whom `find` finds. That nobody serves a model is not remembered.
+    pub fn get<'p>(&self, model: &str, find: impl FnOnce() -> Vec<&'p Arc<Provider>>) -> Servers {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(model) {
+            return known.clone();
+        }
+        let found: Servers = find().into_iter().cloned().collect();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !found.is_empty() && known.len() < MOST {
+            known.insert(model.into(), found.clone());
+        }
+        found
+    }
+}
