@@ -209,7 +209,8 @@ impl Catalog {
     /// Who serves a model by an own account. Where the operator said who does (`told`), only who lists it, or whose type is known
     /// for it.
     pub fn serving(&self, model: &str, told: bool) -> serving::Servers {
-        let serves = |provider: &&Arc<Provider>| if told { provider.is_known_for(model) } else { provider.serves(model) };
+        let serves =
+            |provider: &&Arc<Provider>| if told { provider.is_known_for(model) } else { provider.serves(model) };
         self.serving.get(model, || self.providers.iter().filter(serves).collect())
     }
 
