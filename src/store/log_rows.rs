@@ -65,7 +65,6 @@ where
 }
 
 /// Adds what a row says, in the order of [`COLUMNS`].
-
 fn add<A: Arguments>(row: &LogRow, arguments: &mut A) -> Result<(), BoxDynError>
 where
     i64: for<'a> Encode<'a, A::Database> + Type<A::Database>,

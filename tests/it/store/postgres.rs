@@ -105,6 +105,14 @@ impl Server {
         }
     }
 
+    /// The folder of its socket, and who may do everything; `None` if it is not ours.
+    pub fn place(&self) -> Option<(&Path, &'static str)> {
+        match self {
+            Self::Named { .. } => None,
+            Self::Own { folder, .. } => Some((folder.path(), "test")),
+        }
+    }
+
     /// An empty database, migrated.
     pub async fn store(&self) -> Store {
         let store = Store::open(&self.database().await).unwrap();
