@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod cache;
 pub mod catalog;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

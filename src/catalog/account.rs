@@ -28,7 +28,7 @@ pub struct Account {
 impl Provider {
     /// The same provider with several keys. The first of them is used where no request chooses one; with one or none it is
     /// as any other provider.
-    pub(super) fn with_keys(mut self, keys: Vec<NamedKey>) -> Self {
+    pub(crate) fn with_keys(mut self, keys: Vec<NamedKey>) -> Self {
         let hash = |key: &SecretString| KeyHash::of(secrecy::ExposeSecret::expose_secret(key));
         if let [_, _, ..] = keys[..] {
             let account = |NamedKey { name, key, weight, .. }: NamedKey| {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app::App,
     catalog::Provider,
+    chance,
     config::Choice,
     health::{Pace, Permit, RetryPermit},
     routing::Target,
@@ -150,16 +151,19 @@ pub async fn drive<E: Exchange>(
                 continue;
             }
         };
-        let Some((permit, retrying)) = leave(&target, retry, turns.is_last(at)) else {
+        let last = turns.is_last(at);
+        // Of several last resorts all but one are asked beside what was offered, as retries are.
+        let beside = retry || (turns.slot(at).is_last_resort() && !last);
+        let Some((permit, retrying)) = leave(&target, beside, last) else {
             turns.skip(at);
             continue;
         };
-        let (answered, own) = attempt_deadline(asked.timeout, &target, deadline, turns.is_last(at));
+        let (answered, own) = attempt_deadline(asked.timeout, &target, deadline, last);
         let until = Until { answered, over: total(asked, routing.stream_max_duration, began, deadline) };
         if let Err(error) = within_rate(app, &target).await {
             record.attempt_failed(None, &error);
             leave_alone(&target.provider, &error);
-            turns.failed(at, &error, Instant::now(), rand::random());
+            turns.failed(at, &error, Instant::now(), chance::share());
             failures.upstream.push(error);
             continue;
         }
@@ -227,7 +231,7 @@ impl<E: Exchange> Attempt<E> {
         let provider = &target.provider.name;
         tracing::debug!(%provider, %error, reason = error.reason, "An attempt at {provider} failed");
         if !(is_of_key(&error) && whole.has_ready_key() && turns.with_another_key(at)) {
-            turns.failed(at, &error, Instant::now(), rand::random());
+            turns.failed(at, &error, Instant::now(), chance::share());
         }
         error
     }
@@ -239,12 +243,12 @@ pub fn pace(app: &App, target: &Target, stream: bool) -> Option<Arc<Pace>> {
     (matters && !target.model.is_empty()).then(|| target.provider.health.paces.of(&target.model, stream))
 }
 
-/// Leave to ask a target now: from its health, and to ask it again from its budget of retries, for as long as the
-/// attempt runs. A provider that is left out is asked all the same where nobody else is left.
-fn leave(target: &Target, retry: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
+/// Leave to ask a target now: from its health, and to ask it beside what it is offered from its budget of retries, for as
+/// long as the attempt runs. A provider that is left out is asked all the same where nobody else is left.
+fn leave(target: &Target, beside: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
     let health = &target.provider.health;
-    let permit = target.provider.admit(retry || last)?;
-    if retry {
+    let permit = target.provider.admit(beside || last)?;
+    if beside {
         return Some((permit, Some(health.retries.take()?)));
     }
     health.retries.earn();

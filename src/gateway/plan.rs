@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     app::App,
+    chance,
     config::Choice,
     routing::{self, Groups, Policy, Target},
 };
@@ -16,5 +17,5 @@ pub fn plan(app: &App, groups: Groups, tokens: u64, stream: bool) -> Vec<Target>
         Choice::Weighted => Policy::Weighted,
         Choice::LeastLatency => Policy::LeastLatency(&cost),
     };
-    routing::order(groups, |target| target.admission(tokens), policy, &mut rand::rng())
+    routing::order(groups, |target| target.admission(tokens), policy, &mut chance::lots())
 }

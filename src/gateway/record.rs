@@ -35,7 +35,9 @@ use crate::{
 /// What the log says of a request that was answered from the cache.
 const HIT: &str = "hit";
 
-/// A request that is under way. Dropped before it was settled, it is the record of a client that left.
+/// A request that is under way. Dropped before it was settled, it is the record of a client that left. By default it is that
+/// of no request, and forgets what it is told.
+#[derive(Default)]
 pub struct Record {
     inner: Option<Box<Inner>>,
 }

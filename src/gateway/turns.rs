@@ -10,6 +10,7 @@ use llm_protocol::ir::ApiError;
 use tokio::time::Instant;
 
 use crate::{
+    chance,
     health::Admission,
     routing::Target,
     upstream::{Verdict, verdict},
@@ -35,6 +36,7 @@ pub struct Slot {
     keys: u32,
     /// Whether the last attempt failed because of the key alone.
     rekeyed: bool,
+    left_out: bool,
     not_before: Option<Instant>,
 }
 
@@ -65,19 +67,23 @@ impl Turns {
         backoff: Backoff,
     ) -> Self {
         let slots = plan.into_iter().map(|target| {
-            let not_before = match admission(&target) {
-                Admission::Resting(until) => Some(until),
-                // The last resort is asked at once: a request cannot wait for an ejection to end.
-                Admission::Yes | Admission::Spent(_) | Admission::Ejected(_) => None,
+            let (not_before, left_out) = match admission(&target) {
+                Admission::Resting(until) => (Some(until), false),
+                // A last resort is asked at once: a request cannot wait for an ejection to end.
+                Admission::Ejected(_) => (None, true),
+                Admission::Yes | Admission::Spent(_) => (None, false),
             };
             let keys = target.provider.accounts.len().saturating_sub(1).min(MOST_KEYS) as u32;
-            Slot { tried: 0, left: attempts(&target).max(1), keys, rekeyed: false, not_before, target }
+            Slot { tried: 0, left: attempts(&target).max(1), keys, rekeyed: false, left_out, not_before, target }
         });
         Self { slots: slots.collect(), backoff }
     }
 
     /// Who is next, if anybody can be asked before `deadline`.
     pub fn next(&self, now: Instant, deadline: Instant) -> Turn {
+        if now >= deadline {
+            return Turn::Over;
+        }
         let due = |slot: &Slot| slot.not_before.is_none_or(|at| at <= now);
         if let Some(fresh) = self.slots.iter().position(|slot| slot.tried == 0 && slot.left > 0 && due(slot)) {
             return Turn::Now(fresh);
@@ -141,9 +147,14 @@ impl Turns {
 }
 
 impl Slot {
+    /// Whether the target was left out when the plan was made.
+    pub fn is_last_resort(&self) -> bool {
+        self.left_out
+    }
+
     /// The target as the provider's key sees it that is to be used next, by a request of so many tokens.
     pub fn as_next_key_sees_it(&self, tokens: u64) -> Target {
-        self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut rand::rng()))
+        self.target.with(self.target.provider.choose_key(&self.target.model, tokens, &mut chance::lots()))
     }
 
     /// Whether the target was asked before.
@@ -155,6 +166,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use llm_protocol::ir::ErrorKind;
+    use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
     use crate::routing::tests::target;
@@ -183,6 +195,43 @@ mod tests {
         assert_eq!(turns.next(now, end), Turn::Over);
     }
 
+    proptest! {
+        #[test]
+        fn nobody_is_asked_too_often_too_soon_or_too_late_and_it_ends(
+            count in 1..5_i64, attempts in 1..6_u32, patience in 1..90_u64,
+            failures in vec((0..6_usize, option::of(0..30_u64), 0..3_000_u64, 0.0..1.0_f64), 40),
+        ) {
+            const KINDS: [ErrorKind; 6] = [
+                ErrorKind::Upstream, ErrorKind::RateLimited, ErrorKind::Overloaded,
+                ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::NotFound,
+            ];
+            let (mut turns, mut now) = (turns(count, attempts), Instant::now());
+            let deadline = now + Duration::from_secs(patience);
+            let mut asked = vec![(0_u32, now); count as usize];
+            let mut failures = failures.into_iter();
+            loop {
+                let at = match turns.next(now, deadline) {
+                    Turn::Over => break,
+                    Turn::Now(at) => at,
+                    Turn::At(at, when) => {
+                        prop_assert!(when > now && when < deadline);
+                        now = when;
+                        at
+                    }
+                };
+                let everybody = asked.iter().enumerate().all(|(other, (times, _))| other == at || *times > 0);
+                prop_assert!(asked[at].0 == 0 || everybody, "somebody was not asked at all yet");
+                prop_assert!(now < deadline && now >= asked[at].1);
+                // Forty failures are enough for four targets of five attempts each.
+                let Some((kind, wait, took, chance)) = failures.next() else { panic!("it does not end") };
+                now += Duration::from_millis(took);
+                asked[at] = (asked[at].0 + 1, now + Duration::from_secs(wait.unwrap_or(0)));
+                prop_assert!(asked[at].0 <= attempts);
+                turns.failed(at, &error(KINDS[kind], wait), now, chance);
+            }
+        }
+    }
+
     #[test]
     fn a_wait_that_was_asked_for_is_kept_if_it_fits_and_refused_if_not() {
         let (mut turns, now) = (turns(1, 3), Instant::now());
@@ -191,6 +240,12 @@ mod tests {
         assert_eq!(turns.next(now, now + Duration::from_secs(11)), Turn::At(0, at));
         assert_eq!(turns.next(now, now + Duration::from_secs(10)), Turn::Over);
         assert_eq!(turns.next(at, at + Duration::from_secs(1)), Turn::Now(0));
+    }
+
+    #[test]
+    fn when_time_is_up_nobody_is_asked_any_more() {
+        let (turns, now) = (turns(2, 3), Instant::now());
+        assert_eq!((turns.next(now, now), turns.next(now + Duration::from_secs(1), now)), (Turn::Over, Turn::Over));
     }
 
     #[test]

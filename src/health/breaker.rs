@@ -79,6 +79,8 @@ pub struct Breaker {
     phase: Phase,
     resting_until: Option<Instant>,
     consecutive: u32,
+    /// When it was last left out.
+    ejected_at: Option<Instant>,
     /// Ejections since the last success.
     ejections: u32,
     /// Ejections in all.
@@ -93,6 +95,7 @@ impl Breaker {
             phase: Phase::Admitting,
             resting_until: None,
             consecutive: 0,
+            ejected_at: None,
             ejections: 0,
             ejected: 0,
             window: Window::default(),
@@ -144,8 +147,14 @@ impl Breaker {
         }
     }
 
+    /// How an attempt ended that `began` then. What began before it was last left out tells nothing new: streams that end well
+    /// long after a provider broke down must not bring it back, nor late timeouts keep it away.
+    ///
     /// `chance` in 0..1 spreads the ends of ejections, so that many gateways do not probe at once.
-    pub fn on(&mut self, outcome: &Outcome, now: Instant, chance: f64) {
+    pub fn on(&mut self, outcome: &Outcome, began: Instant, now: Instant, chance: f64) {
+        if !self.is_news(began) {
+            return;
+        }
         match outcome {
             Outcome::Success { .. } => {
                 self.window.add(now, true);
@@ -175,7 +184,11 @@ impl Breaker {
         }
     }
 
-    /// Failures of requests that began before an ejection do not lengthen it.
+    fn is_news(&self, began: Instant) -> bool {
+        self.ejected_at.is_none_or(|at| began >= at)
+    }
+
+    /// Who is asked although it is left out does not lengthen that by failing again.
     fn eject(&mut self, now: Instant, chance: f64) {
         if matches!(self.phase, Phase::Ejected { until } if until > now) {
             return;
@@ -184,6 +197,7 @@ impl Breaker {
         let length = doubled.min(self.policy.ejection_max);
         self.ejections += 1;
         self.ejected += 1;
+        self.ejected_at = Some(now);
         self.phase = Phase::Ejected { until: now + length.mul_f64(0.9 + 0.2 * chance) };
     }
 
@@ -242,6 +256,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     const BASE: Duration = Duration::from_secs(5);
@@ -251,11 +267,11 @@ mod tests {
     }
 
     fn fail(breaker: &mut Breaker, now: Instant) {
-        breaker.on(&Outcome::Failure("x".into()), now, 0.5);
+        breaker.on(&Outcome::Failure("x".into()), now, now, 0.5);
     }
 
     fn succeed(breaker: &mut Breaker, now: Instant) {
-        breaker.on(&Outcome::Success { latency: Duration::ZERO }, now, 0.5);
+        breaker.on(&Outcome::Success { latency: Duration::ZERO }, now, now, 0.5);
     }
 
     #[test]
@@ -311,6 +327,22 @@ mod tests {
     }
 
     #[test]
+    fn what_began_before_an_ejection_neither_ends_it_nor_leads_to_the_next() {
+        let (mut breaker, began) = (breaker(), Instant::now());
+        let now = began + Duration::from_secs(1);
+        (0..3).for_each(|_| fail(&mut breaker, now));
+        let (success, failure) = (Outcome::Success { latency: Duration::ZERO }, Outcome::Failure("late".into()));
+        breaker.on(&success, began, now, 0.5);
+        assert_eq!(breaker.admission(now), Admission::Ejected(now + BASE));
+        let later = now + BASE;
+        (0..9).for_each(|_| breaker.on(&failure, began, later, 0.5));
+        assert_eq!((breaker.admission(later), breaker.admit(later, false)), (Admission::Yes, Some(true)));
+        succeed(&mut breaker, later);
+        (0..9).for_each(|_| breaker.on(&failure, began, later, 0.5));
+        assert_eq!(breaker.state(later), State::Healthy);
+    }
+
+    #[test]
     fn late_failures_do_not_lengthen_an_ejection_and_a_last_resort_is_let_through() {
         let (mut breaker, now) = (breaker(), Instant::now());
         (0..9).for_each(|_| fail(&mut breaker, now));
@@ -338,6 +370,44 @@ mod tests {
         breaker.follow(later + BASE);
         succeed(&mut breaker, later);
         assert_eq!((breaker.admission(later), breaker.state(later)), (Admission::Yes, State::Healthy));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_one_at_a_time_probes_and_nobody_is_left_out_for_longer_than_the_longest_ejection(
+            steps in vec((0..8_000_u64, 0..4_u8, 0.0..1.0_f64, any::<bool>()), 1..200),
+        ) {
+            let (mut breaker, mut now) = (breaker(), Instant::now());
+            let longest = Duration::from_secs(20).mul_f64(1.1);
+            // When each attempt began that runs, and whether it probes.
+            let mut running: Vec<(Instant, bool)> = Vec::new();
+            for (pause, action, chance, force) in steps {
+                now += Duration::from_millis(pause);
+                match (action, running.is_empty()) {
+                    (0, _) | (_, true) => running.extend(breaker.admit(now, force).map(|probing| (now, probing))),
+                    (action, false) => {
+                        let (began, probing) = running.swap_remove((chance * running.len() as f64) as usize);
+                        match action {
+                            1 => breaker.on(&Outcome::Success { latency: Duration::ZERO }, began, now, chance),
+                            2 => breaker.on(&Outcome::Failure(String::new()), began, now, chance),
+                            _ if probing => breaker.release_probe(),
+                            _ => {}
+                        }
+                    }
+                }
+                prop_assert!(running.iter().filter(|(began, probing)| *probing && breaker.is_news(*began)).count() <= 1);
+                if let Admission::Ejected(until) = breaker.admission(now) {
+                    prop_assert!(until <= now + longest);
+                }
+            }
+            // All that ran is gone without a word, and the longest ejection is over: somebody may ask, and that is enough.
+            running.iter().filter(|(_, probing)| *probing).for_each(|_| breaker.release_probe());
+            now += longest;
+            prop_assert_eq!(breaker.admission(now), Admission::Yes);
+            prop_assert!(breaker.admit(now, false).is_some());
+            succeed(&mut breaker, now);
+            prop_assert_eq!((breaker.admit(now, false), breaker.state(now) == State::Unhealthy), (Some(false), false));
+        }
     }
 
     #[test]

@@ -53,7 +53,37 @@ impl Drop for RetryPermit {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn besides_three_at_a_time_retries_are_at_most_a_fifth_of_what_was_asked_first(
+            steps in vec((0..3_u8, any::<prop::sample::Index>()), 1..400),
+        ) {
+            let (budget, mut running) = (RetryBudget::default(), Vec::new());
+            let (mut first, mut extra) = (0_u32, 0_u32);
+            for (action, which) in steps {
+                match action {
+                    0 => {
+                        budget.earn();
+                        first += 1;
+                    }
+                    1 => {
+                        let is_free = running.len() < 3;
+                        let permit = budget.take();
+                        prop_assert!(permit.is_some() || !is_free, "three may always run");
+                        extra += u32::from(permit.is_some() && !is_free);
+                        running.extend(permit);
+                    }
+                    _ if running.is_empty() => {}
+                    _ => drop(running.swap_remove(which.index(running.len()))),
+                }
+                prop_assert!(f64::from(extra) <= f64::from(first) * EARNED + 1e-6, "{} for {}", extra, first);
+            }
+        }
+    }
 
     #[test]
     fn three_may_run_at_once_and_more_must_have_been_earned() {

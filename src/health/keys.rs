@@ -11,6 +11,7 @@ use super::{
     Learned, Outcome,
     breaker::{Admission, Breaker, Policy},
 };
+use crate::chance;
 
 /// The health of one key.
 #[derive(Debug)]
@@ -42,8 +43,9 @@ impl KeyHealth {
 
     /// Takes leave to use it, whatever its state: whoever asks has no better one.
     pub fn admit(self: &Arc<Self>) -> KeyPermit {
-        let probing = self.breaker().admit(Instant::now(), true).unwrap_or(false);
-        KeyPermit { key: self.clone(), probing }
+        let began = Instant::now();
+        let probing = self.breaker().admit(began, true).unwrap_or(false);
+        KeyPermit { key: self.clone(), began, probing }
     }
 
     /// Nobody uses it until then. A shorter rest never shortens a longer one.
@@ -69,6 +71,7 @@ impl KeyHealth {
 #[derive(Debug)]
 pub struct KeyPermit {
     key: Arc<KeyHealth>,
+    began: Instant,
     probing: bool,
 }
 
@@ -77,7 +80,7 @@ impl KeyPermit {
     pub(super) fn taken(mut self) {
         self.probing = false;
         let outcome = Outcome::Success { latency: std::time::Duration::ZERO };
-        self.key.breaker().on(&outcome, Instant::now(), 0.0);
+        self.key.breaker().on(&outcome, self.began, Instant::now(), 0.0);
     }
 
     /// The provider refused the key. Says whether that set it aside, or it was so already.
@@ -86,7 +89,7 @@ impl KeyPermit {
         *self.key.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
         let mut breaker = self.key.breaker();
         let before = breaker.ejected;
-        breaker.on(&Outcome::Refusal(String::new()), Instant::now(), rand::random());
+        breaker.on(&Outcome::Refusal(String::new()), self.began, Instant::now(), chance::share());
         breaker.ejected > before
     }
 }

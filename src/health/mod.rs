@@ -25,7 +25,7 @@ pub use learned::Learned;
 pub use pace::{Pace, Paces, Waiting};
 use tokio::time::Instant;
 
-use crate::{clock, secret::KeyHash};
+use crate::{chance, clock, secret::KeyHash};
 
 /// The health of all providers, by their ids.
 #[derive(Debug)]
@@ -143,8 +143,9 @@ impl ProviderHealth {
 
     /// Takes leave to ask. A provider on probation gives it to one request at a time; `force` takes it anyway.
     pub fn admit(self: &Arc<Self>, force: bool) -> Option<Permit> {
-        let probing = self.breaker().admit(Instant::now(), force)?;
-        Some(Permit { health: self.clone(), key: None, probing, settled: false })
+        let began = Instant::now();
+        let probing = self.breaker().admit(began, force)?;
+        Some(Permit { health: self.clone(), key: None, began, probing, settled: false })
     }
 
     /// The provider asked to be left alone for a while. A shorter rest never shortens a longer one.
@@ -177,8 +178,13 @@ impl ProviderHealth {
         }
     }
 
-    /// Notes how an attempt or a probe ended.
+    /// Notes what is known of the provider as of now.
     pub fn note(&self, outcome: &Outcome) {
+        self.note_since(Instant::now(), outcome);
+    }
+
+    /// Notes how an attempt or a probe ended that began then.
+    fn note_since(&self, began: Instant, outcome: &Outcome) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.last_check = Some(clock::now_micros());
         match outcome {
@@ -189,7 +195,7 @@ impl ProviderHealth {
             Outcome::Failure(why) | Outcome::Refusal(why) => told.last_error = Some(why.clone()),
         }
         drop(told);
-        self.breaker().on(outcome, Instant::now(), rand::random());
+        self.breaker().on(outcome, began, Instant::now(), chance::share());
     }
 
     fn breaker(&self) -> MutexGuard<'_, breaker::Breaker> {
@@ -214,6 +220,7 @@ pub struct Permit {
     health: Arc<ProviderHealth>,
     /// The key that it is asked with, where it has several.
     key: Option<KeyPermit>,
+    began: Instant,
     probing: bool,
     settled: bool,
 }
@@ -231,7 +238,7 @@ impl Permit {
         if let (Outcome::Success { .. }, Some(key)) = (outcome, self.key.take()) {
             key.taken();
         }
-        self.health.note(outcome);
+        self.health.note_since(self.began, outcome);
     }
 
     /// The provider refused the key, which says nothing about the provider itself. Says whether that set the key aside.

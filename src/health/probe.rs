@@ -15,11 +15,11 @@ use llm_protocol::{
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Admission, Outcome, State};
+use super::{Admission, Outcome, Permit, State};
 use crate::{
     app::App,
     catalog::Provider,
-    clock, providers,
+    chance, clock, providers,
     upstream::{Client, late, malformed, read_whole},
 };
 
@@ -28,7 +28,7 @@ const LIST_LIMIT: usize = 16 << 20;
 /// Pages of a list that are read at most.
 const PAGES: usize = 20;
 /// How often the loop looks whether somebody is due.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// An operator who adds a provider waits at most so long for its list of models.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub fn spawn(app: &Arc<App>) {
 
 /// When each provider is to be asked next.
 #[derive(Default)]
-struct Due(std::collections::HashMap<i64, (Instant, Instant)>);
+pub(crate) struct Due(std::collections::HashMap<i64, (Instant, Instant)>);
 
 impl Due {
     fn forget(&mut self, known: impl Fn(i64) -> bool) {
@@ -62,7 +62,7 @@ impl Due {
     }
 
     /// A provider on probation is asked as soon as its ejection ends; others at the configured interval.
-    fn is_due(&mut self, app: &App, provider: &Provider) -> bool {
+    pub(crate) fn is_due(&mut self, app: &App, provider: &Provider) -> bool {
         let now = Instant::now();
         let config = &app.config;
         let next = (now + config.health.interval, now + config.routing.model_list_interval);
@@ -96,25 +96,28 @@ pub async fn introduce(app: &Arc<App>, id: i64) {
 /// Asks a provider for its models; notes how it is, and what it has.
 async fn refresh(app: &App, whole: &Arc<Provider>) {
     let Some(_checking) = whole.health.begin_check() else { return };
-    let provider = &whole.choose_key("", 0, &mut rand::rng());
+    let provider = &whole.choose_key("", 0, &mut chance::lots());
     let Some(permit) = provider.admit(false) else { return };
     let began = Instant::now();
-    match list_models(app, provider).await {
-        Ok(models) => {
-            permit.settle(&Outcome::Success { latency: began.elapsed() });
-            keep(app, provider, models).await;
+    let listed = list_models(app, provider).await;
+    note(whole, provider, permit, began.elapsed(), listed.as_ref().err());
+    if let Ok(models) = listed {
+        keep(app, provider, models).await;
+    }
+}
+
+/// Notes how a provider is, by what became of the question for its models. `whole` is the provider with all its keys.
+pub(crate) fn note(whole: &Provider, provider: &Provider, permit: Permit, latency: Duration, error: Option<&ApiError>) {
+    let is_well = Outcome::Success { latency };
+    let Some(error) = error else { return permit.settle(&is_well) };
+    match error.kind {
+        // It answers, and has no such list: that is no fault.
+        ErrorKind::NotFound | ErrorKind::MethodNotAllowed | ErrorKind::InvalidRequest | ErrorKind::RateLimited => {
+            permit.settle(&is_well);
         }
-        Err(error) => match error.kind {
-            // It answers, and has no such list: that is no fault.
-            ErrorKind::NotFound | ErrorKind::MethodNotAllowed | ErrorKind::InvalidRequest | ErrorKind::RateLimited => {
-                permit.settle(&Outcome::Success { latency: began.elapsed() });
-            }
-            ErrorKind::UpstreamAuth => provider.refused(whole, permit, &error.message),
-            _ if error.reason == Some("malformed") => {
-                permit.settle(&Outcome::Success { latency: began.elapsed() });
-            }
-            _ => permit.settle(&Outcome::Failure(error.message)),
-        },
+        ErrorKind::UpstreamAuth => provider.refused(whole, permit, &error.message),
+        _ if error.reason == Some("malformed") => permit.settle(&is_well),
+        _ => permit.settle(&Outcome::Failure(error.message.clone())),
     }
 }
 

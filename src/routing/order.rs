@@ -15,7 +15,7 @@ const ENOUGH: usize = 16;
 ///
 /// Who may be asked now comes first, group by group, up to [`ENOUGH`]; then who has nothing left of its limits; then who asked
 /// for a rest, the shortest first. Of those that are left out the least bad one alone follows, so that even then somebody is
-/// asked.
+/// asked; where there is nobody else as many as are enough, since any of them may be well again.
 pub fn order(
     groups: Groups,
     admission: impl Fn(&Target) -> Admission,
@@ -46,8 +46,9 @@ pub fn order(
     spent.sort_by_key(|(until, _)| *until);
     resting.sort_by_key(|(until, _)| *until);
     ejected.sort_by_key(|(until, _)| *until);
-    let waiting = spent.into_iter().chain(resting);
-    ordered.extend(waiting.chain(ejected.into_iter().take(1)).map(|(_, target)| target));
+    ordered.extend(spent.into_iter().chain(resting).map(|(_, target)| target));
+    let last_resorts = if ordered.is_empty() { ENOUGH } else { 1 };
+    ordered.extend(ejected.into_iter().take(last_resorts).map(|(_, target)| target));
     ordered
 }
 
@@ -143,5 +144,7 @@ mod tests {
         };
         let group = (1..=6).map(|id| target(id, 100, 1)).collect();
         assert_eq!(ids(&order(vec![group], admission, Policy::Weighted, &mut chance)), [5, 6, 4, 3, 2]);
+        let nobody_else = (1..=2).map(|id| target(id, 100, 1)).collect();
+        assert_eq!(ids(&order(vec![nobody_else], admission, Policy::Weighted, &mut chance)), [2, 1]);
     }
 }

@@ -126,6 +126,13 @@ fn only_the_clock_reads_the_time_of_day() {
 }
 
 #[test]
+fn all_chance_comes_from_one_place() {
+    for word in ["rand::rng()", "rand::random()"] {
+        only_in(word, &["src/chance.rs"]);
+    }
+}
+
+#[test]
 fn the_protocol_crate_has_no_runtime_and_no_network() {
     let manifest = fs::read_to_string(root().join("crates/protocol/Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();

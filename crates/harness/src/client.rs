@@ -176,7 +176,8 @@ impl Reply {
 }
 
 fn events(text: &str) -> Vec<String> {
-    let text = text.replace("\r\n", "\n");
+    // A line may end by a CR alone: that of a CRLF whose LF never came ends it, too.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let data = |block: &str| {
         let lines = block.lines().filter_map(|line| line.strip_prefix("data:"));
         lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")

@@ -21,6 +21,7 @@ use crate::{
     },
     app::App,
     catalog::Provider,
+    chance,
     health::Outcome,
     http::error::Failure,
     providers::{self, Call, Outgoing},
@@ -85,7 +86,7 @@ pub(crate) async fn test(
     let row = find(&app, id).await?;
     let whole = Arc::new(usable(&app, &row)?);
     let provider = match &input.key {
-        None => whole.choose_key("", 0, &mut rand::rng()),
+        None => whole.choose_key("", 0, &mut chance::lots()),
         key => whole.as_holder(key.as_deref()).ok_or_else(|| invalid("key", "`key` names none that is switched on"))?,
     };
     let began = Instant::now();

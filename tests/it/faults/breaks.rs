@@ -32,7 +32,10 @@ async fn reset_at_every(step: usize) -> usize {
                 assert!([hello("a"), hello("b")].contains(&told.text), "{case}");
                 moved += usize::from(told.text == hello("b"));
             } else {
-                assert!(told.errors == 1 && !told.ended && hello("a").starts_with(&told.text), "{case}");
+                // Gemini's last event says that it is the last, and is whole without its last byte.
+                let may_have_ended = dialect == Dialect::Gemini && offset + 1 == sample;
+                let ended = told.ended && !may_have_ended;
+                assert!(told.errors == 1 && !ended && hello("a").starts_with(&told.text), "{case}");
             }
             // A success between failures, so that the provider is not left out.
             for _ in 0..2 {

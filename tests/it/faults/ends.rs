@@ -6,9 +6,10 @@ use std::{
 };
 
 use harness::invariants::Rule;
+use serde_json::{Value, json};
 
 use super::{PATIENT, SOON, Stage, measured};
-use crate::support::{Client, Question};
+use crate::support::{ADMIN_KEY, Client, Question, Raw, Request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why() {
@@ -87,5 +88,86 @@ async fn a_blow_costs_the_log_its_last_second_at_most() {
     assert!(oldest < Duration::from_secs(1), "a row of {oldest:?} before the blow is gone");
     assert!(all > 100, "only {all} answers");
     measured("lost_rows", &format!("{lost} of {all} in 8 blows, the oldest of {} ms before", oldest.as_millis()));
+    stage.check_but(&[Rule::OneOutcome, Rule::Sums]).await;
+}
+
+/// Makes models until the process is gone; says which it was told are made.
+async fn make_until_the_end(address: std::net::SocketAddr, prefix: String) -> Vec<String> {
+    let mut made = Vec::new();
+    while let Some(mut raw) = Raw::try_connect(address).await {
+        let name = format!("{prefix}-{}", made.len());
+        raw.send(&Request::post("/admin/models", &json!({"name": name})).bearer(ADMIN_KEY).bytes()).await;
+        match raw.try_reply().await {
+            Some(reply) if reply.complete && reply.status == 201 => made.push(name),
+            _ => break,
+        }
+    }
+    made
+}
+
+/// The rows of the log by their requests, and what they cost in all.
+async fn recorded(stage: &Stage) -> (BTreeMap<String, usize>, f64) {
+    let rows = stage.gateway.admin("GET", "/admin/logs/export?format=jsonl", Value::Null).await.assert_ok().text();
+    let (mut known, mut spend) = (BTreeMap::new(), 0.0);
+    for row in rows.lines().map(|row| serde_json::from_str::<Value>(row).expect("rows are JSON")) {
+        *known.entry(row["request_id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        spend += row["cost"].as_f64().unwrap_or(0.0);
+    }
+    (known, spend)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "twenty restarts under load"]
+async fn twenty_blows_lose_no_acknowledged_write_no_older_row_and_lower_no_spend() {
+    let (mut stage, [_a]) = Stage::with::<1>(&[PATIENT]).await;
+    let (mut made, mut all, mut lost, mut slowest) = (Vec::new(), 0, 0, Duration::ZERO);
+    for round in 0..20_u64 {
+        let client = stage.client.at(stage.gateway.address());
+        let asking: Vec<_> = (0..4).map(|_| tokio::spawn(ask_until_the_end(client.clone()))).collect();
+        let address = stage.gateway.address();
+        let making = tokio::spawn(make_until_the_end(address, format!("r{round}")));
+        // Another moment each round, so that the blow falls into all phases of a write.
+        tokio::time::sleep(Duration::from_millis(600 + 41 * round)).await;
+        let (before, spend_before) = recorded(&stage).await;
+        let blow = Instant::now();
+        stage.gateway.kill();
+        let mut answered = BTreeMap::new();
+        for asked in asking {
+            answered.extend(asked.await.expect("a client ends by itself"));
+        }
+        made.extend(making.await.expect("a writer ends by itself"));
+        let began = Instant::now();
+        stage.gateway.restart().await;
+        slowest = slowest.max(began.elapsed());
+        let (known, spend) = recorded(&stage).await;
+        assert!(spend >= spend_before && spend > 0.0, "round {round}: {spend} of {spend_before}");
+        assert!(
+            before.keys().all(|request| known.contains_key(request)),
+            "round {round}: a row is gone that was there"
+        );
+        assert!(known.values().all(|rows| *rows == 1), "round {round}: a request has two rows");
+        for (nonce, at) in answered.iter().filter(|(nonce, _)| !known.contains_key(*nonce)) {
+            let age = blow.saturating_duration_since(*at);
+            assert!(
+                age < Duration::from_secs(1),
+                "round {round}: the row of {nonce}, {age:?} before the blow, is gone"
+            );
+            lost += 1;
+        }
+        all += answered.len();
+        let models = stage.gateway.admin_get("/admin/models").await.to_string();
+        let gone: Vec<&String> = made.iter().filter(|name| !models.contains(&format!("\"{name}\""))).collect();
+        assert!(gone.is_empty(), "round {round}: {gone:?} were acknowledged and are gone");
+    }
+    assert!(slowest < 10 * SOON, "{slowest:?}");
+    assert!(all > 200 && made.len() > 20, "only {all} answers and {} writes", made.len());
+    measured(
+        "blows",
+        &format!(
+            "20 under load: {} acknowledged writes, 0 lost; {lost} of {all} rows lost, none older than 1 s; no spend lowered; ready again after {:.1} s at most",
+            made.len(),
+            slowest.as_secs_f64()
+        ),
+    );
     stage.check_but(&[Rule::OneOutcome, Rule::Sums]).await;
 }

@@ -57,7 +57,7 @@ async fn visit(client: Client, seed: u64, count: usize) {
 
 /// So many clients with so many questions each. Says how many questions there were, and how many rows were dropped.
 async fn all_kinds(clients: u64, each: usize) -> (usize, f64) {
-    let (stage, [_a, _b]) = Stage::with::<2>(&[PATIENT]).await;
+    let (stage, [_a, _b]) = Stage::with::<2>(&[PATIENT, ("ORCHESTRATOR_JOURNAL_CAPACITY", "100000")]).await;
     let visits: tokio::task::JoinSet<()> = (0..clients).map(|seed| visit(stage.client.clone(), seed, each)).collect();
     visits.join_all().await;
     let asked = stage.client.visits().len();

@@ -5,9 +5,11 @@
 
 mod answers;
 mod breaks;
+mod database;
 mod disconnects;
 mod encryption;
 mod ends;
+mod floods;
 mod health;
 mod load;
 mod mixing;

@@ -250,3 +250,79 @@ async fn a_body_that_is_far_too_large_is_refused_before_it_is_sent() {
     assert_eq!(a.calls(), 0);
     stage.check().await;
 }
+
+/// Other ways to write a path, which some server or other takes for the same.
+fn written_otherwise(path: &str) -> Vec<String> {
+    let (first, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let encoded: String = path.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let dotted = path.replacen('/', "/./", 1);
+    vec![
+        path.to_owned(),
+        format!("/{path}"),
+        format!("//{path}"),
+        format!("{path}/"),
+        format!("{path}//"),
+        format!("/{first}//{rest}"),
+        format!("/{first}/./{rest}"),
+        format!("/{first}/../{first}/{rest}"),
+        format!("/v1/..{path}"),
+        format!("/v1/%2e%2e{path}"),
+        format!("/healthz/..{path}"),
+        format!("/healthz/%2e%2e{path}"),
+        format!("/healthz/..;{path}"),
+        format!("/healthz;{path}"),
+        format!("/healthz%2f..{path}"),
+        format!("/healthz%00{path}"),
+        format!("/healthz?{path}"),
+        format!("{path};a=b"),
+        format!("{path}%20"),
+        format!("{path}%00"),
+        format!("{path}%0a"),
+        format!("{path}.json"),
+        format!("{path}?"),
+        format!("{path}#x"),
+        format!("{path}%3f"),
+        format!("/{}/{rest}", first.to_uppercase()),
+        format!("/{first}/{}", rest.to_uppercase()),
+        format!("/{first}%2f{rest}"),
+        format!("/{first}\\{rest}"),
+        format!("/{first}%5c{rest}"),
+        encoded.replacen("%2f", "/", 1),
+        dotted,
+        format!("http://x{path}"),
+        format!("http://127.0.0.1{path}"),
+    ]
+}
+
+#[tokio::test]
+async fn no_other_way_to_write_a_path_or_a_host_opens_what_a_key_does_not() {
+    let (stage, [a]) = Stage::with::<1>(&[]).await;
+    let hosts = ["x", "127.0.0.1", "localhost:1", "healthz", "x/healthz"];
+    let mut tried = 0;
+    // What the clients' key does not open, and what nothing opens without a key.
+    let admins = ["/admin/providers", "/admin/keys", "/admin/logs"].map(|path| (path, Some(API_KEY)));
+    let clients = ["/v1/models", "/admin/stats"].map(|path| (path, None));
+    for (path, key) in admins.into_iter().chain(clients) {
+        for target in written_otherwise(path) {
+            for host in hosts {
+                let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+                let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{key}Connection: close\r\n\r\n");
+                let mut raw = Raw::connect(stage.gateway.address()).await;
+                raw.send(request.as_bytes()).await;
+                let Some(reply) = raw.try_reply().await else { continue };
+                tried += 1;
+                let is_open = target.starts_with("/healthz?");
+                assert!(is_open || reply.status >= 400, "{target} at {host}: {} {}", reply.status, reply.text());
+                assert!(
+                    !reply.text().contains("base_url") && !reply.text().contains("gpt-4o"),
+                    "{target}: {}",
+                    reply.text()
+                );
+            }
+        }
+    }
+    assert!(tried >= 500, "only {tried}");
+    assert_eq!(a.calls(), 0);
+    stage.ask(&Question::of("gpt-4o")).await.assert_ok();
+    stage.check().await;
+}

@@ -173,15 +173,20 @@ impl Stage {
         }
     }
 
-    /// Waits until no request runs and every row is written, and then for files to be closed. Says what there is then, be
-    /// it right or not.
+    /// Waits until no request runs and every row is written, as long as their number falls, and then for files to be closed.
+    /// Says what there is then, be it right or not.
     async fn at_rest(&self) -> (String, Vitals) {
-        let deadline = tokio::time::Instant::now() + PATIENCE / 2;
+        let mut deadline = tokio::time::Instant::now() + PATIENCE / 2;
+        let mut unwritten = f64::INFINITY;
         loop {
             let metrics = self.gateway.admin("GET", "/metrics", Value::Null).await.assert_ok().text();
             let all = samples(&metrics);
             let gauge = |name: &str| all.get(&format!("llm_orchestrator_{name}")).copied().unwrap_or(0.0);
             let running = gauge("requests_in_flight");
+            if gauge("log_rows_waiting") < unwritten {
+                unwritten = gauge("log_rows_waiting");
+                deadline = tokio::time::Instant::now() + PATIENCE / 2;
+            }
             let vitals = Vitals { running: running as u64, ..Vitals::of(self.gateway.pid()) };
             let open: usize = self.upstreams.iter().map(|upstream| upstream.load().connections).sum();
             let quiet = running == 0.0

@@ -6,6 +6,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -15,7 +16,11 @@ use std::{
 
 use llm_orchestrator::store::Store;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+    sync::{Mutex, MutexGuard, OnceCell},
+};
 
 /// The named server has one database for all tests of this process, so they take turns.
 static NAMED: Mutex<()> = Mutex::const_new(());
@@ -111,6 +116,22 @@ impl Server {
             Self::Named { .. } => None,
             Self::Own { folder, .. } => Some((folder.path(), "test")),
         }
+    }
+
+    /// A port in front of its socket, and the address of an empty database there. None of a server that is not ours.
+    pub async fn by_port(&self) -> Option<(SocketAddr, String)> {
+        let Self::Own { folder, .. } = self else { return None };
+        let (name, socket) = (self.database().await, folder.path().join(".s.PGSQL.5432"));
+        let name = name.split('?').next()?.rsplit('/').next()?.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let Ok(mut server) = UnixStream::connect(&socket).await else { continue };
+                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+            }
+        });
+        Some((address, format!("postgresql://test@{address}/{name}")))
     }
 
     /// An empty database, migrated.
