@@ -70,7 +70,7 @@ pub struct App {
     /// What clients of OpenAI's Responses protocol may go on from, where no provider keeps it.
     pub conversations: Conversations,
     /// What is given again, where answers are kept.
-    pub cache: Option<Arc<Cache>>,
+    pub cache: Arc<Cache>,
     /// What other gateways on the same database know of this one; its epoch and when it was seen are the start's.
     pub node: Node,
     /// Cancelled when the gateway is to stop.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use anyhow::Context;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Request,
     body::{Body, Incoming},
@@ -45,8 +45,17 @@ where
 
 /// Asks for a JSON page.
 pub async fn get(url: &str, key: &str) -> anyhow::Result<Value> {
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::get(url).header("authorization", format!("Bearer {key}")).body(Empty::new())?;
+    ask(url, Request::get(url).header("authorization", format!("Bearer {key}")).body(Full::default())?).await
+}
+
+/// Posts JSON and reads the answer.
+pub async fn post(url: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
+    let request = Request::post(url).header("authorization", format!("Bearer {key}"));
+    ask(url, request.header("content-type", "application/json").body(body.to_string().into())?).await
+}
+
+async fn ask(url: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Value> {
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.with_context(|| url.to_owned())?;
     let status = response.status();
     let page = response.into_body().collect().await?.to_bytes();

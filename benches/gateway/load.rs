@@ -26,6 +26,14 @@ pub struct Load {
     pub target: SocketAddr,
     pub scenario: Scenario,
     pub seconds: f64,
+    /// Clients [default: as many as the scenario has].
+    pub connections: Option<usize>,
+}
+
+impl Load {
+    fn connections(&self) -> usize {
+        self.connections.unwrap_or(self.scenario.connections())
+    }
 }
 
 /// What was seen, as it is printed. Latencies are microseconds from a request's first byte out to its last byte in.
@@ -48,7 +56,7 @@ async fn ask_all(load: Load) -> anyhow::Result<Seen> {
     let mut clients = JoinSet::new();
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(load.seconds);
-    for number in 0..load.scenario.connections() {
+    for number in 0..load.connections() {
         clients.spawn(ask(load.clone(), number, until));
     }
     let mut latencies = Vec::new();
@@ -71,7 +79,7 @@ async fn ask(load: Load, number: usize, until: Instant) -> anyhow::Result<Vec<Du
     let mut pace = load.scenario.rate().map(|rate| {
         // Each at a moment of its own, so that requests come evenly.
         let first = tokio::time::Instant::now() + Duration::from_secs_f64(number as f64 / rate);
-        let mut pace = interval_at(first, Duration::from_secs_f64(load.scenario.connections() as f64 / rate));
+        let mut pace = interval_at(first, Duration::from_secs_f64(load.connections() as f64 / rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
         pace
     });

@@ -5,6 +5,7 @@
 //! library, and a load generator. The two proxies are measured in turns on one core, the rest runs on another one.
 
 mod canned;
+mod curves;
 mod exchange;
 mod gateway;
 mod load;
@@ -16,6 +17,7 @@ mod upstream;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::Parser;
 
 use canned::Scenario;
@@ -58,14 +60,28 @@ enum Part {
     PassThrough { upstream: SocketAddr },
     /// Asks as fast as answers come, and prints one line of JSON.
     Load(load::Load),
+    /// How the cost of a request grows with providers, keys and streams.
+    Curves,
+}
+
+impl Options {
+    /// Rounds, the seconds of each, and the gateway that is measured.
+    fn extent(&self) -> anyhow::Result<(usize, f64, PathBuf)> {
+        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 5 }).max(1);
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.5 } else { 1.5 });
+        let program = self.gateway.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_llm-orchestrator")));
+        let program = program.canonicalize().with_context(|| format!("no gateway at {}", program.display()))?;
+        Ok((rounds, seconds, program))
+    }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match options.part {
+    let done = match &options.part {
         Some(Part::Upstream) => upstream::run(),
-        Some(Part::PassThrough { upstream }) => pass_through::run(upstream),
-        Some(Part::Load(load)) => load::run(&load),
+        Some(Part::PassThrough { upstream }) => pass_through::run(*upstream),
+        Some(Part::Load(load)) => load::run(load),
+        Some(Part::Curves) => curves::run(&options),
         None if !options.bench => {
             println!("Nothing is measured in a test run: use `cargo bench --bench gateway`.");
             Ok(())

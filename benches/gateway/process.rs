@@ -76,7 +76,7 @@ impl Server {
                 server.address = address;
                 return Ok(server);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(2));
         }
         anyhow::bail!("{command:?} does not listen:\n{}", std::fs::read_to_string(log)?)
     }
@@ -106,6 +106,12 @@ impl Server {
         Ok(())
     }
 
+    /// Ends it at once.
+    pub fn stop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
     /// Resident memory, in MiB.
     pub fn memory(&self) -> anyhow::Result<f64> {
         let path = format!("/proc/{}/status", self.child.id());
@@ -117,8 +123,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.stop();
     }
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{
     Options,
     canned::Scenario,
-    gateway::Gateway,
+    gateway::{Gateway, Size},
     load::Seen,
     process::{Cores, Server, pinned},
     report::{self, Memory, Row},
@@ -28,18 +28,15 @@ pub struct Round {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 }).max(1);
-    let seconds = options.seconds.unwrap_or(if options.quick { 0.5 } else { 1.5 });
+    let (rounds, seconds, program) = options.extent()?;
     let scenarios = if options.only.is_empty() { Scenario::ALL.to_vec() } else { options.only.clone() };
-    let program = options.gateway.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_llm-orchestrator")));
-    let program = program.canonicalize().with_context(|| format!("no gateway at {}", program.display()))?;
-    let cores = Cores::choose();
+    let parts = Parts::new()?;
+    let cores = parts.cores;
     println!("{}", report::preamble(cores, rounds, seconds));
 
-    let parts = Parts { program: std::env::current_exe()?, cores, logs: tempfile::tempdir()? };
     let upstream = parts.server(cores.load, &["upstream"])?;
     let pass_through = parts.server(cores.proxy, &["pass-through", &upstream.address.to_string()])?;
-    let gateway = Gateway::start(cores.proxy, &program, upstream.address)?;
+    let gateway = Gateway::start(cores.proxy, &program, upstream.address, Size::default())?;
     let memory = || anyhow::Ok([pass_through.memory()?, gateway.server.memory()?]);
 
     let idle = memory()?;
@@ -62,22 +59,37 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// This program, which is all parts but the gateway.
-struct Parts {
+pub struct Parts {
     program: PathBuf,
-    cores: Cores,
+    pub cores: Cores,
     logs: TempDir,
 }
 
 impl Parts {
-    fn server(&self, core: Option<usize>, arguments: &[&str]) -> anyhow::Result<Server> {
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { program: std::env::current_exe()?, cores: Cores::choose(), logs: tempfile::tempdir()? })
+    }
+
+    pub fn server(&self, core: Option<usize>, arguments: &[&str]) -> anyhow::Result<Server> {
         let mut command = pinned(core, &self.program);
         command.args(arguments);
         Server::start(command, &self.logs.path().join(arguments[0]))
     }
 
     fn round(&self, scenario: Scenario, server: &Server, seconds: f64) -> anyhow::Result<Round> {
+        self.round_of(scenario, None, server, seconds)
+    }
+
+    /// The same with another number of clients than is usual.
+    pub fn round_of(
+        &self,
+        scenario: Scenario,
+        connections: Option<usize>,
+        server: &Server,
+        seconds: f64,
+    ) -> anyhow::Result<Round> {
         let before = server.cpu_seconds()?;
-        let seen = self.load(scenario, server.address, seconds)?;
+        let seen = self.load(scenario, connections, server.address, seconds)?;
         server.settle()?;
         let computed = server.cpu_seconds()? - before;
         Ok(Round {
@@ -89,9 +101,16 @@ impl Parts {
         })
     }
 
-    fn load(&self, scenario: Scenario, target: SocketAddr, seconds: f64) -> anyhow::Result<Seen> {
+    fn load(
+        &self,
+        scenario: Scenario,
+        connections: Option<usize>,
+        target: SocketAddr,
+        seconds: f64,
+    ) -> anyhow::Result<Seen> {
         let mut command = pinned(self.cores.load, &self.program);
         command.args(["load", &target.to_string(), scenario.name(), &seconds.to_string()]);
+        command.args(connections.map(|count| count.to_string()));
         let output = command.stderr(Stdio::inherit()).output().context("cannot start the load")?;
         anyhow::ensure!(output.status.success(), "the load on {target} failed ({})", scenario.title());
         serde_json::from_slice(&output.stdout).context("the load prints one line of JSON")

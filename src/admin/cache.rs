@@ -42,8 +42,7 @@ pub(crate) async fn forget(
     params: Params,
 ) -> Result<Json<Forgotten>, Failure> {
     let filter = Filter { model: params.text("model"), key_id: params.integer("key_id", 0..=i64::MAX)? };
-    let Some(cache) = &app.cache else { return Ok(Json(Forgotten { removed: 0 })) };
     let unreachable =
         || ApiError::new(ErrorKind::Unavailable, "Redis did not answer in time; there may be answers left");
-    Ok(Json(Forgotten { removed: cache.forget(&filter).await.ok_or_else(unreachable)? }))
+    Ok(Json(Forgotten { removed: app.cache.forget(&filter).await.ok_or_else(unreachable)? }))
 }

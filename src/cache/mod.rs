@@ -108,20 +108,24 @@ pub struct Asking {
 const FOLLOWED: usize = 2;
 
 impl Cache {
-    /// None where the configuration wants none.
-    pub fn of(config: &CacheConfig, shared: Option<&Arc<Shared>>, master_key: &MasterKey) -> Option<Arc<Self>> {
+    /// Takes no memory to speak of before an answer is kept: it is there for keys that switch it on, too.
+    pub fn of(config: &CacheConfig, shared: Option<&Arc<Shared>>, master_key: &MasterKey) -> Arc<Self> {
         let kept = match (config.backend, shared) {
             (CacheBackend::Redis, Some(shared)) => Kept::Shared(shared.clone(), master_key.answers()),
             _ => Kept::Here(Memory::new(config.max_bytes)),
         };
-        let cache = || Self {
+        Arc::new(Self {
             kept,
             flights: Arc::default(),
             seats: Semaphore::new(config.max_waiting),
             generation: AtomicU64::default(),
             config: config.clone(),
-        };
-        config.enabled.then(|| Arc::new(cache()))
+        })
+    }
+
+    /// Whether it is on for a key that says this of it.
+    pub fn is_on(&self, own: Option<bool>) -> bool {
+        own.unwrap_or(self.config.enabled)
     }
 
     pub fn config(&self) -> &CacheConfig {

@@ -42,6 +42,8 @@ pub struct Caller {
     pub allowance: Allowance,
     /// Whether its requests are logged with what was said in them, where the configuration allows that.
     pub log_content: bool,
+    /// Whether the cache is on for it; `None` leaves it to the configuration.
+    pub cache: Option<bool>,
 }
 
 /// A family of calls, as keys are for some of them. Every route belongs to one.
@@ -139,6 +141,7 @@ impl Caller {
             allowed_addresses: key.allowed_addresses.map(addresses),
             expires_at: key.expires_at,
             log_content: key.log_content,
+            cache: key.cache,
             // Both texts are one caller's.
             subject: Some(Subject::Key(key.hash)),
             allowance: Allowance {

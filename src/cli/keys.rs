@@ -138,6 +138,9 @@ pub struct Fields {
     /// Whether its requests are logged with what was said in them [default: false]
     #[arg(long, value_name = "BOOL")]
     log_content: Option<bool>,
+    /// Whether its requests may be answered from the cache [default: as configured]
+    #[arg(long, value_name = "BOOL")]
+    cache: Option<bool>,
     /// When it ends, such as 2030-01-31 or 2030-01-31T12:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
@@ -167,6 +170,7 @@ impl Fields {
             ("tokens_per_minute", self.tokens_per_minute.map(Value::from)),
             ("concurrent_requests", self.concurrent_requests.map(Value::from)),
             ("log_content", self.log_content.map(Value::from)),
+            ("cache", self.cache.map(Value::from)),
             ("expires_at", self.expires.map(Value::from)),
             ("fidelity", self.fidelity.map(Value::from)),
             ("strict", self.strict.then(|| Value::from(true))),

@@ -12,7 +12,7 @@ use super::{
 section! {
     /// A cache that gives the same answer to the same request of the same API key, without asking a provider.
     pub struct CacheConfig in "cache" {
-        /// Whether answers are kept.
+        /// Whether answers are kept, unless an API key says otherwise for its own.
         pub enabled: bool = false;
         /// "memory" keeps them in each gateway, until its end at most. "redis" keeps them, sealed with the master key, in the
         /// server of [redis], for all gateways that share it.
@@ -43,7 +43,7 @@ impl CacheConfig {
     }
 
     pub(super) fn check(&self, redis: bool) -> Result<(), String> {
-        if self.enabled && self.backend == Backend::Redis && !redis {
+        if self.backend == Backend::Redis && !redis {
             return Err("cache.backend is \"redis\", but there is no redis.url (REDIS_URL)".to_owned());
         }
         Ok(())

@@ -148,7 +148,7 @@ impl Question<'_> {
     }
 }
 
-/// Looks for an answer, or waits for one that is under way. Does nothing where there is no cache, or `may_be_kept` says no.
+/// Looks for an answer, or waits for one that is under way. Does nothing where the cache is off for the caller, or `may_be_kept` says no.
 pub async fn look(
     app: &App,
     question: &Question<'_>,
@@ -157,7 +157,10 @@ pub async fn look(
     record: &mut Record,
 ) -> Result<Look, ApiError> {
     let unknown = Ok(Look::Unknown(Keeping::default()));
-    let Some(cache) = &app.cache else { return unknown };
+    let cache = &app.cache;
+    if !cache.is_on(question.caller.cache) {
+        return unknown;
+    }
     let wishes = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let wishes = Directives::read(wishes);
     let config = cache.config();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rows {
+struct Fate {
     state: &'static str,
 }
 
@@ -42,6 +42,7 @@ pub fn registry(app: &App) -> Registry {
     providers(app, &mut registry);
     provider_keys(app, &mut registry);
     journal(app, &mut registry);
+    traces(app, &mut registry);
     redis(app, &mut registry);
     cache(app, &mut registry);
     registry
@@ -78,14 +79,14 @@ fn provider_keys(app: &App, registry: &mut Registry) {
 }
 
 fn journal(app: &App, registry: &mut Registry) {
-    let rows = Family::<Rows, Counter>::default();
+    let rows = Family::<Fate, Counter>::default();
     for (state, count) in [("written", app.journal.written()), ("dropped", app.journal.dropped())] {
-        rows.get_or_create(&Rows { state }).inc_by(count);
+        rows.get_or_create(&Fate { state }).inc_by(count);
     }
     registry.register("log_rows", "Log rows by what became of them", rows);
-    let contents = Family::<Rows, Counter>::default();
+    let contents = Family::<Fate, Counter>::default();
     for (state, count) in [("written", app.journal.contents_written()), ("dropped", app.journal.contents_dropped())] {
-        contents.get_or_create(&Rows { state }).inc_by(count);
+        contents.get_or_create(&Fate { state }).inc_by(count);
     }
     registry.register(
         "log_contents",
@@ -100,6 +101,16 @@ fn journal(app: &App, registry: &mut Registry) {
     registry.register("stopping", "1 once the gateway was told to stop", stopping);
 }
 
+/// Nothing where nothing is traced.
+fn traces(app: &App, registry: &mut Registry) {
+    let Some(ends) = app.traces.ends() else { return };
+    let spans = Family::<Fate, Counter>::default();
+    for (state, count) in ends {
+        spans.get_or_create(&Fate { state }).inc_by(count);
+    }
+    registry.register("spans", "Spans of traces by what became of them", spans);
+}
+
 /// Nothing where none is configured: what is not there cannot be down.
 fn redis(app: &App, registry: &mut Registry) {
     let Some(shared) = &app.shared else { return };
@@ -110,7 +121,7 @@ fn redis(app: &App, registry: &mut Registry) {
 
 /// Nothing where answers are not kept in this process.
 fn cache(app: &App, registry: &mut Registry) {
-    let Some((entries, bytes)) = app.cache.as_ref().and_then(|cache| cache.holds()) else { return };
+    let Some((entries, bytes)) = app.cache.holds() else { return };
     registry.register("cache_entries", "Answers in memory", ConstGauge::new(entries));
     registry.register("cache_bytes", "Bytes that they take", ConstGauge::new(bytes));
 }

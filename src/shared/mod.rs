@@ -163,8 +163,7 @@ pub struct Background {
 }
 
 impl Shared {
-    /// None where the configuration names no server. Tries to reach it once, and starts without it where that fails, unless it is
-    /// a server of a kind that is not understood.
+    /// None where the configuration names no server. Tries to reach it once, and starts without it where that fails.
     pub async fn start(config: &RedisConfig) -> anyhow::Result<Option<(Arc<Self>, Background)>> {
         let Some(url) = &config.url else { return Ok(None) };
         let mut server = Server::parse(url).map_err(|error| anyhow::anyhow!("redis.url (REDIS_URL): {error}"))?;
@@ -183,7 +182,6 @@ impl Shared {
         });
         match shared.reach(&mut server).await {
             Ok(()) => tracing::info!("Limits and cool-downs are shared through Redis"),
-            Err(trouble @ Trouble::Cluster) => anyhow::bail!("redis.url (REDIS_URL): {trouble}"),
             Err(trouble) => shared.tell(&trouble),
         }
         Ok(Some((shared, Background { server, ended })))
@@ -264,8 +262,9 @@ impl Shared {
     /// Connects, and asks once what will be asked often.
     async fn reach(&self, server: &mut Server) -> Result<(), Trouble> {
         let patience = self.patience();
-        let connection = timeout(patience, server.connect(patience)).await.map_err(|_| Trouble::late(patience))??;
         let key = self.key("probe");
+        let connection =
+            timeout(patience, server.connect(&key, patience)).await.map_err(|_| Trouble::late(patience))??;
         timeout(patience, connection.prepare()).await.map_err(|_| Trouble::late(patience))??;
         let probe = [Absence { provider: 0, reason: Reason::Rest, left: TICK }];
         let asked = connection.absences(&key, &self.node, &probe);

@@ -16,24 +16,19 @@ use crate::limits::{Allowance, Left, Limit, Spent};
 
 /// Why the server could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error("{0}")]
-    Passing(String),
-    /// A script asks for keys that live on several servers there.
-    #[error("it is part of a Redis Cluster, for which there is no client here: name a single server, or Sentinels")]
-    Cluster,
-}
+#[error("{0}")]
+pub struct Trouble(String);
 
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
-        Self::Passing(error.to_string())
+        Self(error.to_string())
     }
 }
 
 impl Trouble {
     /// It did not answer in so long.
     pub fn late(waited: Duration) -> Self {
-        Self::Passing(format!("no answer within {} ms", waited.as_millis()))
+        Self(format!("no answer within {} ms", waited.as_millis()))
     }
 }
 
@@ -60,8 +55,8 @@ impl Server {
         }
     }
 
-    /// A new connection, which waits so long for the server and for each of its answers.
-    pub async fn connect(&mut self, patience: Duration) -> Result<Connection, Trouble> {
+    /// A new connection to who has this key, which waits so long for the server and for each of its answers.
+    pub async fn connect(&mut self, key: &str, patience: Duration) -> Result<Connection, Trouble> {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
         let client = match self {
@@ -69,13 +64,33 @@ impl Server {
             Self::Watched(sentinels) => sentinels.async_get_client().await?,
         };
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        // A user who may not ask that is told by what fails later.
-        let told: Result<String, RedisError> = redis::cmd("INFO").arg("cluster").query_async(&mut connection).await;
-        if told.is_ok_and(|told| told.contains("cluster_enabled:1")) {
-            return Err(Trouble::Cluster);
-        }
-        Ok(Connection(connection))
+        // Other errors are those of whatever is asked next.
+        let asked: Result<bool, RedisError> = redis::cmd("EXISTS").arg(key).query_async(&mut connection).await;
+        let Some(elsewhere) = asked.err().and_then(|error| elsewhere(&client, &error)) else {
+            return Ok(Connection(connection));
+        };
+        Ok(Connection(elsewhere?.get_multiplexed_async_connection_with_config(&config).await?))
     }
+}
+
+/// Where a server of a cluster sends those who ask for a key of another one; `None` where the error is not about that.
+///
+/// All keys are in one place of a cluster, and so one connection is enough. After they have moved it fails, and the next one finds
+/// them.
+fn elsewhere(client: &Client, error: &RedisError) -> Option<Result<Client, RedisError>> {
+    let (address, _) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let (host, port) = (host.to_owned(), port.parse().ok()?);
+    let known = client.get_connection_info();
+    let address = match known.addr().clone() {
+        // A server that does not know its name stands for the one that was asked.
+        ConnectionAddr::Tcp(same, _) => ConnectionAddr::Tcp(if host.is_empty() { same } else { host }, port),
+        ConnectionAddr::TcpTls { host: same, insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host: if host.is_empty() { same } else { host }, port, insecure, tls_params }
+        }
+        _ => return None,
+    };
+    Some(Client::open(known.clone().set_addr(address)))
 }
 
 fn watched(address: &str, tls: bool) -> Result<SentinelClient, Trouble> {
@@ -88,14 +103,14 @@ fn watched(address: &str, tls: bool) -> Result<SentinelClient, Trouble> {
     });
     let hosts: Option<Vec<_>> = hosts.collect();
     let (Some(hosts), Some(service)) = (hosts, path.next().filter(|service| !service.is_empty())) else {
-        return Err(Trouble::Passing("it must be redis+sentinel://HOST:PORT,HOST:PORT/SERVICE".to_owned()));
+        return Err(Trouble("it must be redis+sentinel://HOST:PORT,HOST:PORT/SERVICE".to_owned()));
     };
     let mut builder = SentinelClientBuilder::new(hosts, service, SentinelServerType::Master)?;
     if tls {
         builder = builder.set_client_to_redis_tls_mode(redis::TlsMode::Secure);
     }
     if let Some(database) = path.next().filter(|database| !database.is_empty()) {
-        let database = database.parse().map_err(|_| Trouble::Passing("its database is not a number".to_owned()))?;
+        let database = database.parse().map_err(|_| Trouble("its database is not a number".to_owned()))?;
         builder = builder.set_client_to_redis_db(database);
     }
     let (name, password) = user.map_or(("", ""), |user| user.split_once(':').unwrap_or(("", user)));
@@ -157,7 +172,7 @@ impl Connection {
             call.arg(concurrent_requests.map_or(-1, i64::from));
         }
         let told: Vec<i64> = call.invoke_async(&mut self.0.clone()).await?;
-        said(&told, bills).ok_or_else(|| Trouble::Passing("its answer cannot be read".to_owned()))
+        said(&told, bills).ok_or_else(|| Trouble("its answer cannot be read".to_owned()))
     }
 
     /// Says how a request ended for which `reserved` tokens were noted in `second`, by bill.

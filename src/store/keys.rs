@@ -46,6 +46,9 @@ pub struct ApiKey {
     /// Whether its requests are logged with what was said in them.
     #[serde(default)]
     pub log_content: bool,
+    /// Whether the cache is on for it; `None` leaves it to the configuration.
+    #[serde(default)]
+    pub cache: Option<bool>,
     pub expires_at: Option<i64>,
     pub created_at: i64,
     pub rotated_at: Option<i64>,
@@ -76,6 +79,7 @@ impl ApiKey {
             tokens_per_minute: None,
             concurrent_requests: None,
             log_content: false,
+            cache: None,
             expires_at: None,
             created_at: now,
             rotated_at: None,
@@ -118,6 +122,7 @@ from_row!(ApiKey, |row| Self {
     tokens_per_minute: row.int_if_any("tokens_per_minute")?,
     concurrent_requests: row.int_if_any("concurrent_requests")?,
     log_content: row.flag("log_content")?,
+    cache: row.flag_if_any("cache")?,
     expires_at: row.int_if_any("expires_at")?,
     created_at: row.int("created_at")?,
     rotated_at: row.int_if_any("rotated_at")?,
@@ -157,6 +162,7 @@ macro_rules! bind {
             .bind($key.tokens_per_minute)
             .bind($key.concurrent_requests)
             .bind(i64::from($key.log_content))
+            .bind($key.cache.map(i64::from))
             .bind($key.expires_at)
             .bind($key.rotated_at)
             .bind($key.revoked_at)
@@ -167,13 +173,13 @@ const ONE: &str = "select * from api_key where id = $1";
 
 const INSERT: &str = "insert into api_key (id, name, owner, tags, prefix, hash, previous_hash, previous_until, enabled, \
     strict, fidelity, allowed_models, allowed_providers, allowed_endpoints, allowed_addresses, requests_per_minute, \
-    tokens_per_minute, concurrent_requests, log_content, expires_at, rotated_at, revoked_at, created_at) values ($1, $2, \
-    $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+    tokens_per_minute, concurrent_requests, log_content, cache, expires_at, rotated_at, revoked_at, created_at) values \
+    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 
 const UPDATE: &str = "update api_key set name = $2, owner = $3, tags = $4, prefix = $5, hash = $6, previous_hash = $7, \
     previous_until = $8, enabled = $9, strict = $10, fidelity = $11, allowed_models = $12, allowed_providers = $13, \
     allowed_endpoints = $14, allowed_addresses = $15, requests_per_minute = $16, tokens_per_minute = $17, \
-    concurrent_requests = $18, log_content = $19, expires_at = $20, rotated_at = $21, revoked_at = $22 where id = $1";
+    concurrent_requests = $18, log_content = $19, cache = $20, expires_at = $21, rotated_at = $22, revoked_at = $23 where id = $1";
 
 /// Makes the next edit of a key wait for this one's end.
 const TAKE_TURN: &str = "insert into counter (name, value) values ('api_key_change', 1) \

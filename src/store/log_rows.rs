@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use sqlx::{Arguments, Database, Encode, IntoArguments, Type, error::BoxDynError, query::Query};
+use sqlx::{Arguments, Database, Encode, IntoArguments, Sqlite, Type, error::BoxDynError, query::Query};
 
 use super::{LogRow, Store, StoreError, db};
 
@@ -15,16 +15,19 @@ const COLUMNS: &str = "id, request_id, created_at, provider_id, provider_name, p
 /// Rows that one statement adds: few sizes, so that each is prepared once.
 const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
 
-/// These statements, written once.
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+/// These statements, written once for each database.
+static SQLITE: LazyLock<[String; 3]> = LazyLock::new(|| statements(|_| "?".to_owned()));
+static POSTGRES: LazyLock<[String; 3]> = LazyLock::new(|| statements(|number| format!("${number}")));
+
+/// SQLite looks names of parameters up one by one, so there they have none.
+fn statements(parameter: fn(usize) -> String) -> [String; 3] {
+    let width = COLUMNS.split(',').count();
+    let row = |at: usize| (1..=width).map(|column| parameter(at * width + column)).collect::<Vec<_>>().join(", ");
     ROWS_PER_STATEMENT.map(|rows| {
-        let width = COLUMNS.split(',').count();
-        let row =
-            |at: usize| (1..=width).map(|column| format!("${}", at * width + column)).collect::<Vec<_>>().join(", ");
         let rows: Vec<_> = (0..rows).map(|at| format!("({})", row(at))).collect();
         format!("insert into request_log ({COLUMNS}) values {} on conflict do nothing", rows.join(", "))
     })
-});
+}
 
 /// The longest text that a column of the log holds, in characters; what is longer says so by an ellipsis.
 const LONGEST_TEXT: usize = 2000;
@@ -57,11 +60,11 @@ where
 {
     let mut arguments = D::Arguments::default();
     rows.iter().try_for_each(|row| add(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
-    Ok(sqlx::query_with(INSERTS[statement].as_str(), arguments))
+    let statements = if D::NAME == Sqlite::NAME { &SQLITE } else { &POSTGRES };
+    Ok(sqlx::query_with(statements[statement].as_str(), arguments))
 }
 
 /// Adds what a row says, in the order of [`COLUMNS`].
-
 fn add<A: Arguments>(row: &LogRow, arguments: &mut A) -> Result<(), BoxDynError>
 where
     i64: for<'a> Encode<'a, A::Database> + Type<A::Database>,

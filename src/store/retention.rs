@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::{
     Store, StoreError,
@@ -95,7 +95,7 @@ async fn make_partitions(pool: &PgPool, now: i64, width: i64) -> Result<(), sqlx
         let today = now - now.rem_euclid(DAY);
         let start = last.map_or(today, |end| end.max(today));
         if !mine || start > now + AHEAD {
-            return Ok(());
+            return give_up(tx).await;
         }
         make_partition(&mut tx, start, start + width).await?;
         tx.commit().await?;
@@ -125,12 +125,17 @@ async fn drop_partition(pool: &PgPool, before: i64) -> Result<Option<u64>, sqlx:
     sqlx::query(LOCK_TIMEOUT).execute(&mut *tx).await?;
     let mine: bool = sqlx::query_scalar(CLAIM).fetch_one(&mut *tx).await?;
     let oldest = partitions(&mut tx).await?.into_iter().find(|(_, end)| mine && *end <= before);
-    let Some((name, _)) = oldest else { return Ok(None) };
+    let Some((name, _)) = oldest else { return give_up(tx).await.map(|()| None) };
     let count = sqlx::AssertSqlSafe(format!("select count(*) from {name}"));
     let rows: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!("drop table {name}"))).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(Some(rows.unsigned_abs()))
+}
+
+/// Ends a transaction that changes nothing, and waits for that: dropped, it would hold the claim for a while longer.
+async fn give_up(tx: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    tx.rollback().await
 }
 
 async fn partitions(connection: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {

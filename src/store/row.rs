@@ -16,6 +16,10 @@ pub(super) trait Columns {
         Ok(self.int(column)? != 0)
     }
 
+    fn flag_if_any(&self, column: &str) -> sqlx::Result<Option<bool>> {
+        Ok(self.int_if_any(column)?.map(|flag| flag != 0))
+    }
+
     /// JSON text.
     fn json<T: DeserializeOwned>(&self, column: &str) -> sqlx::Result<T> {
         parse(column, &self.text(column)?)

@@ -2,13 +2,20 @@
 //! attributes of the semantic conventions for generative AI. Prompts and answers are never among them.
 //!
 //! Spans wait in a bounded queue for a thread that delivers them in batches. A collector that is slow or away costs
-//! spans, never requests. Without an endpoint there is none of this.
+//! spans, which are counted, never requests. Without an endpoint there is none of this.
 
+mod counted;
 mod export;
 mod names;
 mod request;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use hyper::http::{HeaderMap, Uri};
@@ -19,8 +26,11 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider},
 };
 
-use self::export::Sender;
 pub use self::request::{Asked, RequestTrace};
+use self::{
+    counted::{Delivery, Ends, Queue},
+    export::Sender,
+};
 use crate::{
     config::{TelemetryConfig, TraceShare},
     upstream::Client,
@@ -38,6 +48,7 @@ struct Running {
     tracer: SdkTracer,
     /// Providers are told of the trace too.
     propagate: bool,
+    ends: Arc<Ends>,
 }
 
 impl Traces {
@@ -54,18 +65,29 @@ impl Traces {
             .with_headers(config.header_pairs().map_err(|why| anyhow!(why))?.into_iter().collect())
             .build()
             .context("telemetry: the delivery of traces cannot be set up")?;
-        let queue = BatchConfigBuilder::default().with_max_queue_size(config.queue).build();
+        let ends = Arc::new(Ends::default());
+        let batches = BatchConfigBuilder::default().with_max_queue_size(config.queue).build();
+        let delivery = Delivery { exporter, ends: ends.clone() };
+        let inside = BatchSpanProcessor::builder(delivery).with_batch_config(batches).build();
         let resource = Resource::builder()
             .with_service_name(config.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()
-            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(queue).build())
+            .with_span_processor(Queue { inside, room: config.queue, ends: ends.clone() })
             .with_sampler(sampler(config))
             .with_resource(resource)
             .build();
         let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
-        Ok(Self { running: Some(Running { provider, tracer, propagate: config.propagate }) })
+        Ok(Self { running: Some(Running { provider, tracer, propagate: config.propagate, ends }) })
+    }
+
+    /// How many spans were delivered, dropped because too many waited, and not taken by the collector; `None` if nothing is
+    /// traced.
+    pub fn ends(&self) -> Option<[(&'static str, u64); 3]> {
+        let ends = &self.running.as_ref()?.ends;
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Some([("delivered", of(&ends.delivered)), ("dropped", of(&ends.dropped)), ("failed", of(&ends.failed))])
     }
 
     /// Begins the trace of a request with these headers, or goes on with that of whoever sent it. `None` if nothing is traced.

@@ -154,9 +154,17 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
 }
 
-/// A gateway that has asked two providers at once, one of them with a key that it refuses.
+/// A gateway that has asked two providers at once, one of them with a key that it refuses, and that has neither the collector
+/// nor the Redis that it was told of.
 async fn doubled() -> Gateway {
-    let gateway = Gateway::with(&[("ORCHESTRATOR_HEDGING_ENABLED", "true")]).await;
+    let nowhere = Upstream::nowhere().await;
+    let redis = nowhere.replace("http", "redis");
+    let settings = [
+        ("ORCHESTRATOR_HEDGING_ENABLED", "true"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", nowhere.as_str()),
+        ("REDIS_URL", redis.as_str()),
+    ];
+    let gateway = Gateway::with(&settings).await;
     let [a, b] = [Upstream::start("a").await, Upstream::start("b").await];
     let keys = json!([{"name": "good", "api_key": "sk-good"}, {"name": "bad", "api_key": "sk-bad"}]);
     gateway.provider("a", "openai", &a, json!({"priority": 200, "api_key": null, "api_keys": keys})).await;

@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::SpanKind, status::StatusCode},
 };
 use prost::Message as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
-    Gateway, PATIENCE, Script, Upstream,
+    Gateway, PATIENCE, Script, Upstream, eventually,
     gateway::{chat, question},
 };
 
@@ -190,6 +190,48 @@ async fn a_collector_that_is_away_or_hangs_costs_no_request_and_no_stop() {
         gateway.terminate();
         let ended = tokio::time::timeout(PATIENCE, gateway.exit()).await;
         assert!(ended.expect("the process ends in time").success());
+    }
+}
+
+/// How many spans had which end, by the gateway's own count.
+async fn ends(gateway: &Gateway) -> [u64; 3] {
+    let metrics = gateway.admin("GET", "/metrics", Value::Null).await.text();
+    ["delivered", "dropped", "failed"].map(|state| {
+        let name = format!("llm_orchestrator_spans_total{{state=\"{state}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().expect("a count is a number")
+    })
+}
+
+#[tokio::test]
+async fn every_span_is_counted_as_delivered_dropped_or_failed() {
+    let (silent, collector) = (Upstream::start("collector").await, collector().await);
+    silent.always(Script::silent());
+    let a = Upstream::start("a").await;
+    for (endpoint, room) in [(collector.url(), "2048"), (Upstream::nowhere().await, "2048"), (silent.url(), "4")] {
+        let settings = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("ORCHESTRATOR_TELEMETRY_QUEUE", room),
+            ("ORCHESTRATOR_TELEMETRY_TIMEOUT", "1"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ];
+        let gateway = Gateway::with(&settings).await;
+        gateway.provider("a", "openai", &a, json!({})).await;
+        for reply in futures_util::future::join_all((0..40).map(|_| gateway.ask("gpt-4o"))).await {
+            reply.assert_ok();
+        }
+        // Two of each request: its own, and that of its attempt.
+        let [delivered, dropped, failed] = eventually("every span to have an end", async || {
+            let ends = ends(&gateway).await;
+            (ends.iter().sum::<u64>() == 80).then_some(ends)
+        })
+        .await;
+        match room {
+            // There is no room for more than four at a time, and nobody takes them.
+            "4" => assert!(delivered == 0 && dropped > 0 && failed > 0, "{dropped} dropped, {failed} failed"),
+            _ if endpoint == collector.url() => assert_eq!((delivered, dropped, failed), (80, 0, 0)),
+            _ => assert_eq!((delivered, dropped, failed), (0, 0, 80)),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_billed.sql", "b737cf6b53392b3d933b7bf9f2b6985bc1da2b6cdabbef0c99c57ff58de49d7e"),
     ("0011_cache.sql", "a5fcd514b4d33b25f229106654a710e3c5d1adf353fad14724aefcc1fe9ef7c5"),
     ("0012_provider_keys.sql", "54e095a99ad8f0f893ffd260a50df92429ec1aac2d93e484b694b54261efad7d"),
+    ("0014_key_cache.sql", "ed46bedd5c6bc7edd9ceccd47109df831354c54bd7398bb2a88dc107fd068f19"),
     ("postgres/0005_log_by_time.sql", "e65ce06caa2380c37e019536b56133acc3d9a50eab5c0b60c3ba9f3e7e396159"),
     ("postgres/0009_cluster.sql", "8fbcf5411b3bf50d55f76290b7ce497232146e18f9aadd89eea79ef2b2f4360f"),
     ("postgres/0013_log_content.sql", "2831f8b8e52c7b769cd2bb7c0c732279e02923a6d3813703889381519de48eed"),

@@ -87,6 +87,10 @@ pub struct KeyInput {
     #[schema(value_type = Option<bool>, default = false)]
     #[serde(default)]
     log_content: Change<bool>,
+    /// Whether its requests may be answered from the cache, and their answers kept there; `null` leaves it to the configuration.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    cache: Change<bool>,
     /// RFC 3339; `null` is never.
     #[schema(value_type = Option<String>, example = "2027-01-01T00:00:00Z")]
     #[serde(default)]
@@ -134,6 +138,7 @@ impl KeyInput {
         limit("tokens_per_minute", &self.tokens_per_minute, 1_000_000_000_000, &mut row.tokens_per_minute)?;
         limit("concurrent_requests", &self.concurrent_requests, 100_000, &mut row.concurrent_requests)?;
         self.log_content.or_default(&mut row.log_content, false);
+        self.cache.or_none(&mut row.cache);
         match self.expires_at.trimmed() {
             Change::Keep => {}
             Change::Clear => row.expires_at = None,

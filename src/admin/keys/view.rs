@@ -45,6 +45,8 @@ pub struct KeyView {
     pub concurrent_requests: Option<i64>,
     /// Whether its requests are logged with what was said in them, where the configuration allows that.
     pub log_content: bool,
+    /// Whether the cache is on for it; `null` leaves it to the configuration.
+    pub cache: Option<bool>,
     pub expires_at: Option<String>,
     pub created_at: String,
     pub rotated_at: Option<String>,
@@ -108,6 +110,7 @@ impl From<&ApiKey> for KeyView {
             tokens_per_minute: row.tokens_per_minute,
             concurrent_requests: row.concurrent_requests,
             log_content: row.log_content,
+            cache: row.cache,
             expires_at: row.expires_at.map(clock::rfc3339),
             created_at: clock::rfc3339(row.created_at),
             rotated_at: row.rotated_at.map(clock::rfc3339),

@@ -91,12 +91,17 @@ pub(crate) async fn health(_: Operator, State(app): State<Arc<App>>) -> Result<J
         providers,
         database_status,
         cache_status: match &app.shared {
-            None if app.cache.is_some() => "healthy",
+            None if is_cache_used(&app) => "healthy",
             None => "disabled",
             Some(shared) if shared.is_healthy() => "healthy",
             Some(_) => "unhealthy",
         },
     }))
+}
+
+/// Whether anybody has the cache on.
+fn is_cache_used(app: &App) -> bool {
+    app.cache.is_on(None) || app.catalog().callers.values().any(|caller| app.cache.is_on(caller.cache))
 }
 
 fn overall(providers: &[ProviderHealthView]) -> &'static str {

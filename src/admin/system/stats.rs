@@ -131,7 +131,7 @@ pub struct Percentiles {
     tag = "admin",
     params(
         ("hours" = Option<i64>, Query, description = "How far back, 1 to 168; 24 by default", minimum = 1, maximum = 168),
-        ("group_by" = Option<String>, Query, description = "What to break it down by besides providers: `hour`, `model`, `key`, or several, separated by commas"),
+        ("group_by" = Option<String>, Query, description = "What to break it down by: `hour`, `model`, `key`, or several, separated by commas; by `provider` it always is"),
     ),
     responses((status = 200, body = SystemStats)),
     security(("admin_key" = []), ("admin_key_header" = []))
@@ -192,12 +192,17 @@ fn groupings(params: &Params) -> Result<Vec<Grouping>, ApiError> {
     let text = params.text("group_by").unwrap_or_default();
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     let grouping = |word| match word {
-        "hour" => Ok(Grouping::Hour),
-        "model" => Ok(Grouping::Model),
-        "key" => Ok(Grouping::Key),
-        _ => Err(invalid("group_by", format!("`group_by` must be of `hour`, `model` and `key`, not `{word}`"))),
+        "hour" => Ok(Some(Grouping::Hour)),
+        "model" => Ok(Some(Grouping::Model)),
+        "key" => Ok(Some(Grouping::Key)),
+        // Always there.
+        "provider" => Ok(None),
+        _ => {
+            let message = format!("`group_by` must be of `hour`, `provider`, `model` and `key`, not `{word}`");
+            Err(invalid("group_by", message))
+        }
     };
-    words.map(grouping).collect()
+    words.map(grouping).filter_map(Result::transpose).collect()
 }
 
 impl Totals {

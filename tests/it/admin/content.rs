@@ -3,8 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
-use crate::support::{Dialect, Gateway, Raw, Request, Script, Upstream, eventually};
+use crate::{
+    store::postgres::Server,
+    support::{Dialect, Gateway, Raw, Request, Script, Upstream, eventually},
+};
 
 /// Stands in requests and in answers, and must not be where nobody wants it.
 const CANARY: &str = "canary-7d1f03";
@@ -241,4 +245,63 @@ async fn a_row_that_is_not_there_is_not_found() {
     for id in ["7", "x"] {
         gateway.admin("GET", &format!("/admin/logs/{id}"), Value::Null).await.assert_error(404, "not_found");
     }
+}
+
+/// Runs statements on a gateway's database, and answers the number that the last one selects.
+async fn on_database(url: &str, changes: &[String], number: &str) -> i64 {
+    macro_rules! run {
+        ($pool:expr) => {{
+            let pool = $pool.await.unwrap();
+            for change in changes {
+                sqlx::query(AssertSqlSafe(change.clone())).execute(&pool).await.unwrap();
+            }
+            let number = sqlx::query_scalar(AssertSqlSafe(number)).fetch_one(&pool).await.unwrap();
+            pool.close().await;
+            number
+        }};
+    }
+    if url.starts_with("sqlite") { run!(SqlitePool::connect(url)) } else { run!(PgPool::connect(url)) }
+}
+
+/// Makes what was said in one of two requests older than it may get, and has the gateway look after its log.
+async fn outlives_its_time(settings: &[(&str, &str)]) {
+    let kept = [&[("ORCHESTRATOR_JOURNAL_RETENTION_DAYS", "7")], settings].concat();
+    let (mut gateway, _a, key) = stage_that_logs(&kept).await;
+    for words in ["old", "young"] {
+        gateway.send(ask(&key, &said(words, false))).await.assert_ok();
+    }
+    let ids: Vec<_> = gateway.logs(2).await.iter().map(|row| row["id"].clone()).collect();
+    let targets = [&ids[0], &ids[1]].map(|id| format!("/admin/logs/{id}"));
+    for target in &targets {
+        assert!(gateway.admin_get(target).await["content"].is_object());
+    }
+    gateway.terminate();
+    gateway.exit().await;
+    let (eight_days, id) = (8 * 86_400_000_000_i64, &ids[0]);
+    let age = |table: &str, column: &str| {
+        format!("update {table} set created_at = created_at - {eight_days} where {column} = {id}")
+    };
+    let changes = [age("request_log", "id"), age("log_content", "log_id")];
+    assert_eq!(on_database(&gateway.database(), &changes, CONTENTS).await, 2);
+    gateway.restart().await;
+    eventually("the old row to go", async || {
+        (gateway.admin("GET", &targets[0], Value::Null).await.status == 404).then_some(())
+    })
+    .await;
+    let young = gateway.admin_get(&targets[1]).await;
+    assert_eq!(young["content"]["request"]["text"], said("young", false).to_string());
+    assert_eq!(on_database(&gateway.database(), &[], CONTENTS).await, 1);
+}
+
+const CONTENTS: &str = "select count(*) from log_content";
+
+#[tokio::test]
+async fn what_was_said_goes_with_its_row_once_that_is_old_enough() {
+    outlives_its_time(&[]).await;
+}
+
+#[tokio::test]
+async fn what_was_said_goes_with_its_row_once_that_is_old_enough_on_postgresql_too() {
+    let Some(server) = Server::start().await else { return };
+    outlives_its_time(&[("DATABASE_URL", &server.database().await)]).await;
 }

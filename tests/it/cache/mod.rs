@@ -2,6 +2,7 @@
 
 mod answers;
 mod forgetting;
+mod keys;
 mod never;
 mod shared;
 mod together;

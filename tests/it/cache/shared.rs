@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{about, by, cache, streamed};
 use crate::support::{Gateway, Redis, Upstream, eventually, gateway::chat};
@@ -60,22 +59,13 @@ async fn the_server_sees_neither_questions_nor_answers_and_forgets_in_time() {
     let upstream = Upstream::start("a").await;
     let gateway = gateway(&redis, &upstream, &[PATIENT, ("ORCHESTRATOR_CACHE_TTL", "100")]).await;
     until_kept(&gateway, &about("a secret question")).await;
-    let name = command(&redis, "KEYS *answer:*").await;
+    let name = redis.command("KEYS *answer:*").await;
     let name = name.lines().find(|line| line.contains("answer:")).unwrap().trim().to_owned();
     assert!(!name.contains("gpt-4o"), "{name}");
-    let kept = command(&redis, &format!("GET {name}")).await;
+    let kept = redis.command(&format!("GET {name}")).await;
     assert!(kept.len() > 100 && !kept.contains("Hello") && !kept.contains("secret"), "{kept}");
-    let left: i64 = command(&redis, &format!("TTL {name}")).await.trim().trim_start_matches(':').parse().unwrap();
+    let left: i64 = redis.command(&format!("TTL {name}")).await.trim().trim_start_matches(':').parse().unwrap();
     assert!((1..=100).contains(&left), "{left}");
-}
-
-/// What the server answers to a command.
-async fn command(redis: &Redis, command: &str) -> String {
-    let mut socket = tokio::net::TcpStream::connect(redis.address()).await.unwrap();
-    socket.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).replace("+OK\r\n", "")
 }
 
 #[tokio::test]
@@ -85,10 +75,10 @@ async fn what_somebody_else_wrote_or_moved_is_not_given_to_anybody() {
     let gateway = gateway(&redis, &upstream, &[PATIENT]).await;
     until_kept(&gateway, &about("one")).await;
     until_kept(&gateway, &about("two")).await;
-    let names = command(&redis, "KEYS *answer:*").await;
+    let names = redis.command("KEYS *answer:*").await;
     let names: Vec<&str> = names.lines().filter(|line| line.contains("answer:")).map(str::trim).collect();
-    command(&redis, &format!("COPY {} {} REPLACE", names[0], names[1])).await;
-    command(&redis, &format!("SET {} nonsense", names[0])).await;
+    redis.command(&format!("COPY {} {} REPLACE", names[0], names[1])).await;
+    redis.command(&format!("SET {} nonsense", names[0])).await;
     let calls = upstream.calls();
     gateway.chat(about("one")).await.assert_ok();
     gateway.chat(about("two")).await.assert_ok();
@@ -157,8 +147,11 @@ async fn keys_share_nothing_in_redis_either() {
 #[tokio::test]
 async fn a_cache_in_redis_without_a_redis_stops_the_start() {
     let mut gateway = Gateway::start().await;
-    let why = gateway.refuses_to_start(&[super::ON, ("ORCHESTRATOR_CACHE_BACKEND", "redis")]);
-    assert!(why.contains("cache.backend") && why.contains("REDIS_URL"), "{why}");
+    // Also where it is off: a key can switch it on.
+    for enabled in [super::ON.1, "false"] {
+        let why = gateway.refuses_to_start(&[(super::ON.0, enabled), ("ORCHESTRATOR_CACHE_BACKEND", "redis")]);
+        assert!(why.contains("cache.backend") && why.contains("REDIS_URL"), "{why}");
+    }
 }
 
 #[tokio::test]

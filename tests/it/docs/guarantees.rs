@@ -183,6 +183,7 @@ static GUARANTEES: [Guarantee; 21] = [
         tests: &[
             "redis::a_server_that_hangs_is_waited_for_once_and_then_no_more",
             "redis::a_server_that_dies_fails_no_request_and_limits_go_on_from_what_the_gateway_knows",
+            "redis::three::whatever_befalls_redis_three_gateways_admit_no_more_than_each_alone_may_and_are_exact_again_after_it",
             "redis::a_server_that_is_slow_is_left_out_until_it_is_not",
         ],
         measures: &[],

@@ -1,5 +1,6 @@
 //! The documentation says what holds: its programs run, its examples are read, its links lead somewhere.
 
+mod backup;
 mod guarantees;
 mod output;
 mod page;

@@ -17,7 +17,7 @@ pub struct Page {
 pub struct Block {
     /// The first word of its info string.
     pub language: String,
-    /// The other words: `skip=…`, `fails`, `output`, `of=…`, `sdk=…`.
+    /// The other words: `skip=…`, `with=…`, `for=…`, `fails`, `output`, `of=…`, `sdk=…`.
     tags: Vec<String>,
     pub text: String,
     /// Of its first fence, from one.
@@ -37,6 +37,16 @@ impl Block {
     /// Why it cannot run here.
     pub fn skipped(&self) -> Option<&str> {
         self.tag("skip")
+    }
+
+    /// Whether there has to be a PostgreSQL server.
+    pub fn needs_postgresql(&self) -> bool {
+        self.tag("with") == Some("postgresql")
+    }
+
+    /// Whether it makes settings for the next start.
+    pub fn is_for_start(&self) -> bool {
+        self.tag("for") == Some("start")
     }
 
     /// Whether it shows what the block before it prints.

@@ -8,14 +8,23 @@ use super::{
     output,
     page::{Block, Page, root},
 };
-use crate::support::{
-    ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream,
-    environment::{Environment, NODE_TYPESCRIPT, PYTHON, PYTHON_LEGACY, SYSTEM},
-    upstream::Seen,
+use crate::{
+    store::postgres::Server,
+    support::{
+        ADMIN_KEY, API_KEY, Dialect, Gateway, Script, Upstream,
+        environment::{Environment, NODE_TYPESCRIPT, PYTHON, PYTHON_LEGACY, SYSTEM},
+        upstream::Seen,
+    },
 };
 
 /// What the models say.
 const ANSWER: &str = "Hello! How can I help you today?";
+
+/// What pages tell to set, and go on from.
+const SETTINGS: [(&str, (&str, &str)); 2] = [
+    ("docs/caching", ("ORCHESTRATOR_CACHE_ENABLED", "true")),
+    ("docs/keys", ("ORCHESTRATOR_JOURNAL_CONTENT", "per_key")),
+];
 
 /// Pages that begin with an empty gateway, since they tell how to fill it.
 const FROM_NOTHING: [&str; 2] = ["README", "docs/quick-start"];
@@ -23,14 +32,16 @@ const FROM_NOTHING: [&str; 2] = ["README", "docs/quick-start"];
 /// Stands before the output of each block.
 const MARK: &str = "\u{1e}block ";
 
-/// What every script begins with: requests that fail are failures, however curl is told to print them.
-const PRELUDE: &str = r#"
+/// What every script begins with: requests that fail are failures, however curl is told to print them, and what asks for a
+/// password at a terminal gets one without.
+pub const PRELUDE: &str = r#"
 curl() {
   case " $* " in
     *" --fail "* | *" -f"*) command curl "$@" ;;
     *) command curl --fail-with-body --silent --show-error "$@" ;;
   esac
 }
+createuser() { printf 'PASSWORD\nPASSWORD\n' | setsid --wait createuser "$@"; }
 "#;
 
 /// What blocks need installed.
@@ -56,20 +67,23 @@ impl Tools {
 pub struct Sandbox {
     gateway: Gateway,
     upstreams: [Upstream; 4],
+    /// Where the page wants one.
+    server: Option<Server>,
 }
 
 impl Sandbox {
     pub async fn for_page(page: &Page) -> Self {
-        let caching = if page.path.starts_with("docs/caching") { "true" } else { "false" };
-        let gateway = Gateway::with(&[
-            ("ORCHESTRATOR_CACHE_ENABLED", caching),
+        let own = SETTINGS.iter().filter(|(name, _)| page.path.starts_with(name)).map(|(_, setting)| *setting);
+        let usual = [
             ("LOG_LEVEL", "debug"),
             ("HEALTH_CHECK_ENABLED", "false"),
             ("DATABASE_URL", "sqlite://./data/llm-orchestrator.db"),
             ("ORCHESTRATOR_AUTH_MASTER_KEY_FILE", "./data/master.key"),
             ("ORCHESTRATOR_METRICS_TOKEN", "token-of-the-metrics"),
-        ])
-        .await;
+        ];
+        let gateway = Gateway::with(&own.chain(usual).collect::<Vec<_>>()).await;
+        let wants_server = page.blocks().iter().any(Block::needs_postgresql);
+        let server = if wants_server { Server::start().await } else { None };
         let upstreams = [
             Upstream::start("openai-primary").await,
             Upstream::start("anthropic").await,
@@ -94,7 +108,7 @@ impl Sandbox {
         for name in ["examples", "scripts", "deploy", "prices"] {
             std::os::unix::fs::symlink(root().join(name), gateway.folder().join(name)).expect("a link can be made");
         }
-        Self { gateway, upstreams }
+        Self { gateway, upstreams, server }
     }
 
     /// Runs all blocks of the page that can run, in their order and in one shell, and compares what they print with what the
@@ -105,8 +119,10 @@ impl Sandbox {
         command.args(["180", "bash", "-euo", "pipefail", "-c", &self.script(&blocks)]);
         command.current_dir(self.gateway.folder()).env_clear();
         command.envs(self.gateway.settings().iter().map(|(name, value)| (name, value)));
-        let own = Path::new(env!("CARGO_BIN_EXE_llm-orchestrator")).parent().expect("a program lies in a folder");
-        command.env("PATH", format!("{}:{}", own.display(), std::env::var("PATH").expect("there is a path")));
+        command.env("PATH", with_own_program());
+        if let Some((host, user)) = self.server.as_ref().and_then(Server::place) {
+            command.env("PGHOST", host).env("PGUSER", user);
+        }
         command.env("HOME", self.gateway.folder()).env("PYTHON", tools.python.program());
         command.env("PYTHON_LEGACY", tools.legacy.program()).env("MODULES", tools.node.folder().join("node_modules"));
         command.env("TYPESCRIPT", tools.node.program());
@@ -130,10 +146,13 @@ impl Sandbox {
 
     fn script(&self, blocks: &[Block]) -> String {
         let mut script = PRELUDE.to_owned();
-        for block in blocks.iter().filter(|block| runs(block)) {
+        let here = |block: &&Block| runs(block) && (self.server.is_some() || !block.needs_postgresql());
+        for block in blocks.iter().filter(here) {
             let (line, text) = (block.line, self.filled(&block.text));
             script.push_str(&format!("printf '\\n{MARK}%s\\n' {line}\n"));
             let commands = match block.language.as_str() {
+                // In a shell of its own, as the gateway runs already.
+                "bash" if block.is_for_start() => format!("({text}\nllm-orchestrator check-config)\n"),
                 "bash" => text,
                 "python" if block.tag("sdk") == Some("0.28") => heredoc(line, "py", &text, "\"$PYTHON_LEGACY\" FILE"),
                 "python" => heredoc(line, "py", &text, "\"$PYTHON\" FILE"),
@@ -153,7 +172,11 @@ impl Sandbox {
     fn filled(&self, text: &str) -> String {
         let [openai, anthropic, gemini, ollama] = &self.upstreams;
         let address = self.gateway.address().to_string();
+        let server = self.server.as_ref().and_then(Server::place);
+        let socket = server.map_or_else(String::new, |(folder, _)| folder.display().to_string());
         let places = [
+            ("127.0.0.1/orchestrator", format!("localhost/orchestrator?host={socket}")),
+            ("ADMIN_KEY=… CLIENT_KEY=…", format!("ADMIN_KEY={ADMIN_KEY} CLIENT_KEY={API_KEY}")),
             ("127.0.0.1:8000", address),
             ("http://127.0.0.1:11434/v1", ollama.url()),
             ("https://api.openai.com/v1", openai.url()),
@@ -184,6 +207,12 @@ impl Sandbox {
         }
         Ok(())
     }
+}
+
+/// Where programs are looked for: the tests' own first.
+pub fn with_own_program() -> String {
+    let own = Path::new(env!("CARGO_BIN_EXE_llm-orchestrator")).parent().expect("a program lies in a folder");
+    format!("{}:{}", own.display(), std::env::var("PATH").expect("there is a path"))
 }
 
 /// A file with this text, and what is done with it.

@@ -118,7 +118,7 @@ async fn statistics_count_what_succeeded_and_what_did_not() {
     gateway.ask("gpt-4o").await;
     gateway.logs(5).await;
     assert_eq!(b.calls(), 0);
-    let stats = gateway.admin_get("/admin/stats?hours=24&group_by=hour,model,key").await;
+    let stats = gateway.admin_get("/admin/stats?hours=24&group_by=hour,provider,model,key").await;
     for (shares, name, value) in [("by_model", "model", "gpt-4o"), ("by_key", "key_name", "API_KEYS[0]")] {
         let rows = stats[shares].as_array().unwrap_or_else(|| panic!("{shares} of {stats}"));
         assert!(rows.iter().any(|row| row[name] == value && row["total_requests"].as_i64() >= Some(4)), "{stats}");

@@ -1,5 +1,6 @@
 //! What several gateways share through Redis, and how they do without.
 
+mod three;
 mod ways;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The ways to Redis beside a bare server: TLS, Sentinels, and a cluster, which is refused.
+//! The ways to Redis beside a bare server: TLS, Sentinels, and a cluster.
 
 use std::fs;
 
@@ -85,12 +85,44 @@ async fn sentinels_say_which_server_it_is_and_which_one_it_is_after_that_has_die
     }
 }
 
+/// Two servers that know of each other, of which the first has everything.
+async fn cluster() -> Option<[Redis; 2]> {
+    let buses = [free_port().await, free_port().await];
+    let start = async |bus: &str| Redis::with(&["--cluster-enabled", "yes", "--cluster-port", bus]).await;
+    let [one, other] = [start(&buses[0]).await?, start(&buses[1]).await?];
+    one.answers().await;
+    other.answers().await;
+    one.command("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    one.command(&format!("CLUSTER MEET 127.0.0.1 {} {}", other.address().port(), buses[1])).await;
+    let sends = format!("127.0.0.1:{}", one.address().port());
+    eventually("the second to know of the first", async || {
+        other.command("EXISTS key").await.contains(&sends).then_some(())
+    })
+    .await;
+    Some([one, other])
+}
+
 #[tokio::test]
-async fn a_cluster_is_refused_at_the_start_by_its_name() {
-    let bus = free_port().await;
-    let Some(redis) = Redis::with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await else { return };
-    redis.answers().await;
-    let said = Gateway::start().await.refuses_to_start(&[("REDIS_URL", &redis.url()), PATIENT]);
-    assert!(said.contains("redis.url (REDIS_URL): it is part of a Redis Cluster"), "{said}");
-    assert!(said.contains("name a single server, or Sentinels"), "{said}");
+async fn in_a_cluster_the_server_that_has_the_keys_is_asked_and_the_one_that_they_move_to() {
+    let Some([one, other]) = cluster().await else { return };
+    let gateways = share_a_limit(&other.url(), &[]).await;
+    assert!(one.command("DBSIZE").await.starts_with(':') && !one.command("DBSIZE").await.starts_with(":0"));
+
+    let slot = one.command("CLUSTER KEYSLOT {llm-orchestrator}:x").await;
+    let (slot, id) = (slot.trim().trim_start_matches(':'), other.command("CLUSTER MYID").await);
+    let id = id.lines().nth(1).expect("a server of a cluster has a name").trim();
+    for server in [&other, &one] {
+        // Where there are keys they would have to be brought along.
+        eventually("the keys to move", async || {
+            one.flush().await;
+            server.command(&format!("CLUSTER SETSLOT {slot} NODE {id}")).await.starts_with("+OK").then_some(())
+        })
+        .await;
+    }
+    for gateway in &gateways {
+        gateway.tells("Redis can be used again").await;
+        cache_status(gateway, "healthy").await;
+    }
+    // These have admitted nothing yet themselves.
+    share_a_limit(&one.url(), &[]).await;
 }

@@ -238,6 +238,7 @@ async fn key(store: &Store, name: &str) -> ApiKey {
         requests_per_minute: Some(1),
         tokens_per_minute: Some(2),
         concurrent_requests: Some(3),
+        cache: Some(false),
         expires_at: Some(5000),
         ..ApiKey::new(store.new_id(Noun::ApiKey).await.unwrap(), name, name, 1000)
     }
@@ -296,10 +297,10 @@ async fn an_edited_key_is_another_configuration(store: Store) {
     store.insert_key(&written).await.unwrap();
     let before = store.epoch().await.unwrap();
     let edited = store.edit_key::<StoreError>(written.id, |row| {
-        (row.enabled, row.fidelity) = (false, Some(Fidelity::Lenient));
+        (row.enabled, row.fidelity, row.cache) = (false, Some(Fidelity::Lenient), Some(true));
         Ok(())
     });
-    let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), ..written.clone() };
+    let expected = ApiKey { enabled: false, fidelity: Some(Fidelity::Lenient), cache: Some(true), ..written.clone() };
     assert_eq!(edited.await.unwrap(), Some(expected.clone()));
     assert_eq!(store.key(written.id).await.unwrap(), Some(expected.clone()));
     assert!(store.epoch().await.unwrap() > before);

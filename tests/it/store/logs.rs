@@ -5,6 +5,7 @@ use std::time::Duration;
 use llm_orchestrator::store::{Grouping, LogFilter, LogRow, Percentiles, Store};
 
 use super::scenarios;
+use crate::support::eventually;
 
 scenarios!(
     a_row_is_read_back_as_it_was_written,
@@ -306,4 +307,23 @@ async fn what_comes_goes_on_while_much_is_forgotten(store: Store) {
     let (forgotten, written) = tokio::join!(forget(&store, DAY), writing);
     assert_eq!((forgotten, written), (5000, 50));
     assert_eq!(store.count_logs(&LogFilter::default()).await.unwrap(), 50);
+}
+
+#[tokio::test]
+async fn whoever_has_looked_after_the_log_lets_the_next_one_do_it_at_once() {
+    let Some(server) = super::postgres::Server::start().await else { return };
+    let database = server.database().await;
+    let store = Store::open(&database).unwrap();
+    store.migrate().await.unwrap();
+    let other = sqlx::PgPool::connect(&database).await.unwrap();
+    let locks = "select count(*) from pg_locks where locktype = 'advisory'";
+    let held = async || sqlx::query_scalar::<_, i64>(locks).fetch_one(&other).await.unwrap();
+    // Migrating ends its lock with its connection, which the server may notice later.
+    eventually("the schema to be let go", async || (held().await == 0).then_some(())).await;
+    for day in 0..50 {
+        store.prepare_log(day * DAY, MONTH).await.unwrap();
+        assert_eq!(held().await, 0, "after preparing day {day}");
+        store.forget_logs(0).await.unwrap();
+        assert_eq!(held().await, 0, "after forgetting before day {day}");
+    }
 }

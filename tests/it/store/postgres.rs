@@ -110,6 +110,14 @@ impl Server {
         }
     }
 
+    /// The folder of its socket, and who may do everything; `None` if it is not ours.
+    pub fn place(&self) -> Option<(&Path, &'static str)> {
+        match self {
+            Self::Named { .. } => None,
+            Self::Own { folder, .. } => Some((folder.path(), "test")),
+        }
+    }
+
     /// A port in front of its socket, and the address of an empty database there. None of a server that is not ours.
     pub async fn by_port(&self) -> Option<(SocketAddr, String)> {
         let Self::Own { folder, .. } = self else { return None };

@@ -94,6 +94,16 @@ impl Redis {
         said
     }
 
+    /// What it answers to a command, in its own protocol.
+    pub async fn command(&self, command: &str) -> String {
+        let mut socket = TcpStream::connect(self.address).await.expect("it listens");
+        socket.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.expect("it takes a command");
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.expect("it answers, and closes");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        answer.strip_suffix("+OK\r\n").unwrap_or(&answer).to_owned()
+    }
+
     /// Forgets everything.
     pub async fn flush(&self) {
         let mut socket = TcpStream::connect(self.address).await.expect("the server runs");
