@@ -114,7 +114,7 @@ impl Scenario {
         let model = self.model();
         let stream = if self.streams() { r#""stream":true,"# } else { "" };
         let body = format!(
-            r#"{{"model":"{model}",{stream}"temperature":0.7,"messages":[{{"role":"system","content":"You are terse."}},{{"role":"user","content":"{text}"}}]}}"#
+            r#"{{"model":"{model}",{stream}"temperature":0.7,"max_tokens":1000,"messages":[{{"role":"system","content":"You are terse."}},{{"role":"user","content":"{text}"}}]}}"#
         );
         let head = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {API_KEY}\r\n\
