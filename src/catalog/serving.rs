@@ -31,3 +31,17 @@ impl Serving {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::target;
+
+    #[test]
+    fn a_name_is_looked_for_until_somebody_serves_it_and_then_no_more() {
+        let (serving, provider) = (Serving::default(), target(7, 1, 1).provider);
+        assert!(serving.get("m", Vec::new).is_empty());
+        assert_eq!(serving.get("m", || vec![&provider])[0].id, 7);
+        assert_eq!(serving.get("m", || unreachable!("it is remembered")).len(), 1);
+    }
+}
