@@ -101,7 +101,8 @@ fn the_build_of_the_image_sees_everything_that_it_reads() {
     for name in &allowed {
         assert!(root().join(name).exists(), "{name} is let in and is not there");
     }
-    for name in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "migrations", "prices", "benches"] {
+    let program = ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "migrations", "prices", "benches"];
+    for name in program.iter().chain(&["scripts/build-release"]) {
         assert!(allowed.contains(&name), "{name} is needed");
     }
 }
