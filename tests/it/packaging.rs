@@ -115,7 +115,8 @@ async fn chart_and_compose_file_are_what_their_tools_take() {
     let Some(tools) = Environment::prepare(&PACKAGING).await else { return };
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", tools.folder().join("venv/bin").display());
-    let output = Command::new(root().join("scripts/check-packaging")).env("PATH", path).output().expect("it can be run");
+    let output =
+        Command::new(root().join("scripts/check-packaging")).env("PATH", path).output().expect("it can be run");
     let told = [output.stdout, output.stderr].concat();
     let told = String::from_utf8_lossy(&told);
     assert!(output.status.success(), "{told}");
