@@ -174,36 +174,46 @@ macro_rules! distribution {
 const LATENCY: &str = distribution!("latency_ms");
 const TTFT: &str = distribution!("ttft_ms");
 
-/// A statement for shares: what their ids and names are in a row of the log, which of the two tell them apart, which column
-/// must be known, how their names are shown, and in which order they come, how many at most.
+/// A statement for shares: what their ids and names are in a row of the log, which of the two tell them apart, how that is
+/// compared, which column must be known, how their names are shown, and in which order they come, how many at most.
 ///
-/// Requests that took equally long are added up first, so that what is ranked are a few numbers rather than all rows of the
-/// log: see `docs/decisions/0008-no-sums-beside-the-log.md`.
+/// What is summed is not ranked, and what is ranked are the durations that there were with how often, rather than all rows of
+/// the log: see `docs/decisions/0008-no-sums-beside-the-log.md`.
 macro_rules! shares {
-    (id $id:literal, name $name:literal, by $by:literal, known $known:literal, show $shown:literal, order $order:literal) => {
+    (id $id:literal, name $name:literal, by $by:literal, on $on:literal, known $known:literal, show $shown:literal, order $order:literal) => {
         concat!(
-            "select min(id) as id, ",
+            "select shares.*, p50, p95, p99 from (select min(id) as id, ",
             $shown,
             " as name, ",
-            percentiles!(),
-            ", ",
             sum_of_tallies!(),
-            " from (select counted.*, sum(requests) over (partition by ",
-            $by,
-            " order by value) as place, sum(requests) over (partition by ",
-            $by,
-            ") as places, max(latest) over (partition by ",
+            " from (select counted.*, max(latest) over (partition by ",
             $by,
             ") as last from (select ",
             $id,
             " as id, ",
             $name,
-            " as name, latency_ms as value, max(created_at) as latest, ",
+            " as name, max(created_at) as latest, ",
             tally!(),
             " from request_log where created_at >= $1 and ",
             $known,
+            " is not null group by 1, 2) as counted) as named group by ",
+            $by,
+            ") as shares join (select min(id) as of_id, max(name) as of_name, ",
+            percentiles!(),
+            " from (select counted.*, sum(requests) over (partition by ",
+            $by,
+            " order by value) as place, sum(requests) over (partition by ",
+            $by,
+            ") as places from (select ",
+            $id,
+            " as id, ",
+            $name,
+            " as name, latency_ms as value, count(*) as requests from request_log where created_at >= $1 and ",
+            $known,
             " is not null group by 1, 2, 3) as counted) as ranked group by ",
             $by,
+            ") as durations on ",
+            $on,
             " order by ",
             $order
         )
@@ -214,6 +224,7 @@ const BY_PROVIDER: &str = shares!(
     id "provider_id",
     name "provider_name",
     by "id",
+    on "id = of_id",
     known "provider_id",
     show "max(case when latest = last then name end)",
     order "requests desc, id"
@@ -223,6 +234,7 @@ const BY_HOUR: &str = shares!(
     id "created_at / 3600000000",
     name "cast(null as text)",
     by "id",
+    on "id = of_id",
     known "created_at",
     show "max(name)",
     order "id limit 169"
@@ -232,6 +244,7 @@ const BY_MODEL: &str = shares!(
     id "cast(null as bigint)",
     name "upstream_model",
     by "name",
+    on "name = of_name",
     known "upstream_model",
     show "max(name)",
     order "requests desc, name limit 100"
@@ -241,6 +254,7 @@ const BY_KEY: &str = shares!(
     id "key_id",
     name "key_name",
     by "id, name",
+    on "name = of_name and id is not distinct from of_id",
     known "key_name",
     show "max(name)",
     order "requests desc, name limit 100"

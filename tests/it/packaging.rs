@@ -105,7 +105,7 @@ fn the_build_of_the_image_sees_everything_that_it_reads() {
     }
     let program = ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "migrations", "prices", "benches"];
     for name in program.iter().chain(&["scripts/build-release"]) {
-        assert!(allowed.contains(&name), "{name} is needed");
+        assert!(allowed.contains(name), "{name} is needed");
     }
 }
 
