@@ -7,12 +7,9 @@ mod caller;
 pub mod keyring;
 mod serving;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use foldhash::HashMap;
 use hyper::http::HeaderMap;
 use llm_protocol::{Needs, ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};

@@ -231,6 +231,11 @@ impl Metrics {
         self.in_flight.inc();
     }
 
+    /// Whether more than one request runs.
+    pub fn others_run(&self) -> bool {
+        self.in_flight.get() > 1
+    }
+
     /// The series of a target that is about to be asked. A model that nobody configured, listed or priced is not named:
     /// some providers take any name that a client makes up.
     pub fn target(&self, target: &Target, prices: &Prices) -> Arc<TargetSeries> {

@@ -31,6 +31,7 @@ use super::{
     auth, count,
     record::Record,
     tell_attempts,
+    together::others_first,
     transcript::Transcript,
 };
 use crate::{
@@ -130,7 +131,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         method: parts.method.to_string(),
         protocol: Some(inbound.id().as_str().to_owned()),
         ip_address: address.map(|ip| ip.to_string()),
-        user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
+        user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.get(..300).unwrap_or(agent).to_owned()),
         ..LogRow::default()
     };
     let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
@@ -167,6 +168,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     if let Some(traceparent) = traceparent {
         response.headers_mut().insert(TRACEPARENT, traceparent);
     }
+    others_first(app).await;
     match transcript {
         Some(transcript) => transcript.of(response),
         None => response,
