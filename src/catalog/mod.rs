@@ -277,7 +277,7 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
     for (at, key) in api_keys.iter().enumerate() {
         let hash = KeyHash::of(key.expose_secret());
         let subject = Some(Subject::Key(hash));
-        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), subject, ..Caller::default() };
+        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]").into()), subject, ..Caller::default() };
         catalog.callers.insert(hash, Arc::new(caller));
     }
     let callers = snapshot.keys.into_iter().flat_map(Caller::of);

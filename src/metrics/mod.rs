@@ -292,7 +292,7 @@ impl Metrics {
         if let Some(first) = row.ttft_ms {
             target.first_token.observe(seconds(first));
         }
-        let key = Key { key: row.key_name.as_deref().unwrap_or_default().into() };
+        let key = Key { key: row.key_name.clone().unwrap_or_default() };
         let key = self.keys.get(key, || Key { key: OTHER.into() }, |key| self.families.key(key));
         key.requests.inc();
         let counts =
@@ -302,7 +302,7 @@ impl Metrics {
             target.tokens[at].inc_by(count);
             key.tokens[at].inc_by(count);
         }
-        if let Some(result) = row.cache_status.clone() {
+        if let Some(result) = row.cache_status.as_deref().map(str::to_owned) {
             self.families.cache_requests.get_or_create(&Looked { result }).inc();
             self.families.cache_saved.inc_by(row.saved_cost.unwrap_or_default() as f64 / 1e9);
         }

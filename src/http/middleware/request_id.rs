@@ -52,6 +52,11 @@ impl RequestId {
         Self { text: String::from_utf8_lossy(&text).into(), chosen: false }
     }
 
+    /// The same text for whoever keeps it.
+    pub fn shared(&self) -> Arc<str> {
+        self.text.clone()
+    }
+
     /// What ids that are made here may be made of: this id, or a new one where a client chose this one. What is kept under
     /// them is then nobody's to overwrite.
     pub fn unchosen(&self) -> Self {
