@@ -253,19 +253,19 @@ fn all_kinds() -> Vec<LogRow> {
         let provider = known(11, n % 3);
         LogRow {
             provider_id: provider,
-            provider_name: provider.map(|id| format!("provider {id}, {}", n / 300)),
-            upstream_model: known(7, 0).map(|_| format!("model {}", n * n % 5)),
+            provider_name: provider.map(|id| format!("provider {id}, {}", n / 300).into()),
+            upstream_model: known(7, 0).map(|_| format!("model {}", n * n % 5).into()),
             key_id: known(2, n % 4),
-            key_name: known(13, 0).map(|_| format!("key {}", n % 4)),
+            key_name: known(13, 0).map(|_| format!("key {}", n % 4).into()),
             status_code: if n % 17 == 0 { 502 } else { 200 },
-            error_code: (n % 19 == 0).then(|| "stream_interrupted".to_owned()),
+            error_code: (n % 19 == 0).then(|| "stream_interrupted".into()),
             prompt_tokens: known(5, n),
             completion_tokens: known(5, n % 9),
             total_tokens: known(5, n + n % 9),
             cached_tokens: known(3, n / 2),
             cost: known(4, n * 1_000),
             ttft_ms: known(2, n % 29),
-            cache_status: known(3, 0).map(|_| (if n % 2 == 0 { "hit" } else { "miss" }).to_owned()),
+            cache_status: known(3, 0).map(|_| (if n % 2 == 0 { "hit" } else { "miss" }).into()),
             saved_cost: known(2, n),
             latency_ms: n * n % 41,
             ..row("req", n * 36_000_000)
@@ -299,8 +299,8 @@ async fn statistics_say_what_the_rows_say(store: Store) {
         for share in &told {
             let expected = of(&|row| match by {
                 Grouping::Hour => share.id == Some(row.created_at / 3_600_000_000),
-                Grouping::Model => row.upstream_model == share.name,
-                Grouping::Key => (row.key_id, &row.key_name) == (share.id, &share.name),
+                Grouping::Model => row.upstream_model.as_deref() == share.name.as_deref(),
+                Grouping::Key => (row.key_id, row.key_name.as_deref()) == (share.id, share.name.as_deref()),
             });
             assert_eq!((share.tally.clone(), share.latency_ms), expected, "{by:?} {share:?}");
         }
