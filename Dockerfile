@@ -10,8 +10,7 @@ ENV BUILD_COMMIT=${BUILD_COMMIT}
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin llm-orchestrator \
-    && install -D -s target/release/llm-orchestrator /out/usr/local/bin/llm-orchestrator \
+    scripts/build-release /out/usr/local/bin/llm-orchestrator \
     && install -d -m 0700 -o 65532 -g 65532 /out/data
 
 # === Run: the C library and nothing else, no shell, no root.

@@ -88,7 +88,9 @@ fn sqlite_options() -> SqliteConnectOptions {
 }
 
 fn postgres_options(options: &PgConnectOptions) -> PgConnectOptions {
-    let options = options.clone().options([("statement_timeout", REPORT.as_millis().to_string())]);
+    // Compiling a report takes longer than running it.
+    let settings = [("statement_timeout", REPORT.as_millis().to_string()), ("jit", "off".to_owned())];
+    let options = options.clone().options(settings);
     let options = match options.get_application_name() {
         Some(_) => options,
         None => options.application_name("llm-orchestrator"),

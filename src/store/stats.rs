@@ -105,8 +105,8 @@ from_row!(Percentiles, |row| Self {
 });
 
 from_row!(ProviderStats, |row| Self {
-    provider_id: row.int("provider_id")?,
-    provider_name: row.text_if_any("provider_name")?.unwrap_or_default(),
+    provider_id: row.int("id")?,
+    provider_name: row.text_if_any("name")?.unwrap_or_default(),
     tally: sqlx::FromRow::from_row(row)?,
     latency_ms: sqlx::FromRow::from_row(row)?,
 });
@@ -129,7 +129,20 @@ macro_rules! tally {
     };
 }
 
-/// The columns of [`Percentiles`], over rows that know their `place` among `places` by `value`.
+/// The same, of rows that are such sums already.
+macro_rules! sum_of_tallies {
+    () => {
+        "cast(sum(requests) as bigint) as requests, cast(sum(succeeded) as bigint) as succeeded, \
+         cast(sum(latency_ms) as bigint) as latency_ms, cast(sum(prompt_tokens) as bigint) as prompt_tokens, \
+         cast(sum(completion_tokens) as bigint) as completion_tokens, \
+         cast(sum(total_tokens) as bigint) as total_tokens, cast(sum(cached_tokens) as bigint) as cached_tokens, \
+         cast(sum(cost) as bigint) as cost, cast(sum(cache_hits) as bigint) as cache_hits, \
+         cast(sum(cache_misses) as bigint) as cache_misses, cast(sum(saved_cost) as bigint) as saved_cost"
+    };
+}
+
+/// The columns of [`Percentiles`], over rows each of which stands for all requests of one `value`, and knows how many of all
+/// `places` there are up to it.
 macro_rules! percentiles {
     () => {
         "min(case when place * 100 >= places * 50 then value end) as p50, \
@@ -140,83 +153,111 @@ macro_rules! percentiles {
 
 const TOTAL: &str = concat!("select ", tally!(), " from request_log where created_at >= $1");
 
-const LATENCY: &str = concat!(
-    "select ",
-    percentiles!(),
-    " from (select latency_ms as value, row_number() over (order by latency_ms) as place, count(*) over () as places \
-     from request_log where created_at >= $1) as ranked"
-);
-
-const TTFT: &str = concat!(
-    "select ",
-    percentiles!(),
-    " from (select ttft_ms as value, row_number() over (order by ttft_ms) as place, count(*) over () as places \
-     from request_log where created_at >= $1 and ttft_ms is not null) as ranked"
-);
-
-const BY_PROVIDER: &str = concat!(
-    "select provider_id, max(case when recency = 1 then provider_name end) as provider_name, ",
-    percentiles!(),
-    ", ",
-    tally!(),
-    " from (select request_log.*, latency_ms as value, \
-     row_number() over (partition by provider_id order by latency_ms) as place, \
-     row_number() over (partition by provider_id order by created_at desc, id desc) as recency, \
-     count(*) over (partition by provider_id) as places \
-     from request_log where created_at >= $1 and provider_id is not null) as ranked \
-     group by provider_id order by count(*) desc, provider_id"
-);
-
-/// A statement for one [`Grouping`]: by which columns or terms, which of them must be known, how they are shown, in which
-/// order, and how many at most.
-macro_rules! breakdown {
-    ($by:literal, known $known:literal, show $shown:literal, order $order:literal, most $most:literal) => {
+/// A statement for the [`Percentiles`] of a column.
+macro_rules! distribution {
+    ($column:literal) => {
         concat!(
             "select ",
-            $shown,
-            ", ",
             percentiles!(),
-            ", ",
-            tally!(),
-            " from (select request_log.*, latency_ms as value, \
-             row_number() over (partition by ",
-            $by,
-            " order by latency_ms) as place, count(*) over (partition by ",
-            $by,
-            ") as places from request_log where created_at >= $1 and ",
-            $known,
-            " is not null) as ranked group by ",
-            $by,
-            " order by ",
-            $order,
-            " limit ",
-            $most
+            " from (select value, sum(requests) over (order by value) as place, sum(requests) over () as places \
+             from (select ",
+            $column,
+            " as value, count(*) as requests from request_log where created_at >= $1 and ",
+            $column,
+            " is not null group by ",
+            $column,
+            ") as counted) as ranked"
         )
     };
 }
 
-const BY_HOUR: &str = breakdown!(
-    "created_at / 3600000000",
+const LATENCY: &str = distribution!("latency_ms");
+const TTFT: &str = distribution!("ttft_ms");
+
+/// A statement for shares: what their ids and names are in a row of the log, which of the two tell them apart, how that is
+/// compared, which column must be known, how their names are shown, and in which order they come, how many at most.
+///
+/// What is summed is not ranked, and what is ranked are the durations that there were with how often, rather than all rows of
+/// the log: see `docs/decisions/0008-no-sums-beside-the-log.md`.
+macro_rules! shares {
+    (id $id:literal, name $name:literal, by $by:literal, on $on:literal, known $known:literal, show $shown:literal, order $order:literal) => {
+        concat!(
+            "select shares.*, p50, p95, p99 from (select min(id) as id, ",
+            $shown,
+            " as name, ",
+            sum_of_tallies!(),
+            " from (select counted.*, max(latest) over (partition by ",
+            $by,
+            ") as last from (select ",
+            $id,
+            " as id, ",
+            $name,
+            " as name, max(created_at) as latest, ",
+            tally!(),
+            " from request_log where created_at >= $1 and ",
+            $known,
+            " is not null group by 1, 2) as counted) as named group by ",
+            $by,
+            ") as shares join (select min(id) as of_id, max(name) as of_name, ",
+            percentiles!(),
+            " from (select counted.*, sum(requests) over (partition by ",
+            $by,
+            " order by value) as place, sum(requests) over (partition by ",
+            $by,
+            ") as places from (select ",
+            $id,
+            " as id, ",
+            $name,
+            " as name, latency_ms as value, count(*) as requests from request_log where created_at >= $1 and ",
+            $known,
+            " is not null group by 1, 2, 3) as counted) as ranked group by ",
+            $by,
+            ") as durations on ",
+            $on,
+            " order by ",
+            $order
+        )
+    };
+}
+
+const BY_PROVIDER: &str = shares!(
+    id "provider_id",
+    name "provider_name",
+    by "id",
+    on "id = of_id",
+    known "provider_id",
+    show "max(case when latest = last then name end)",
+    order "requests desc, id"
+);
+
+const BY_HOUR: &str = shares!(
+    id "created_at / 3600000000",
+    name "cast(null as text)",
+    by "id",
+    on "id = of_id",
     known "created_at",
-    show "created_at / 3600000000 as id, cast(null as text) as name",
-    order "created_at / 3600000000",
-    most "169"
+    show "max(name)",
+    order "id limit 169"
 );
 
-const BY_MODEL: &str = breakdown!(
-    "upstream_model",
+const BY_MODEL: &str = shares!(
+    id "cast(null as bigint)",
+    name "upstream_model",
+    by "name",
+    on "name = of_name",
     known "upstream_model",
-    show "cast(null as bigint) as id, upstream_model as name",
-    order "count(*) desc, upstream_model",
-    most "100"
+    show "max(name)",
+    order "requests desc, name limit 100"
 );
 
-const BY_KEY: &str = breakdown!(
-    "key_id, key_name",
+const BY_KEY: &str = shares!(
+    id "key_id",
+    name "key_name",
+    by "id, name",
+    on "name = of_name and id is not distinct from of_id",
     known "key_name",
-    show "key_id as id, key_name as name",
-    order "count(*) desc, key_name",
-    most "100"
+    show "max(name)",
+    order "requests desc, name limit 100"
 );
 
 impl Store {

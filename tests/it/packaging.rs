@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output},
 };
 
+use crate::support::environment::{Environment, PACKAGING};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_llm-orchestrator");
 
 fn root() -> &'static Path {
@@ -101,9 +103,27 @@ fn the_build_of_the_image_sees_everything_that_it_reads() {
     for name in &allowed {
         assert!(root().join(name).exists(), "{name} is let in and is not there");
     }
-    for name in ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "migrations", "prices", "benches"] {
-        assert!(allowed.contains(&name), "{name} is needed");
+    let program = ["Cargo.toml", "Cargo.lock", "build.rs", "src", "crates", "migrations", "prices", "benches"];
+    for name in program.iter().chain(&["scripts/build-release"]) {
+        assert!(allowed.contains(name), "{name} is needed");
     }
+}
+
+/// Helm, the schemas of Kubernetes, and that of Compose: no cluster and no container engine is asked.
+#[tokio::test]
+async fn chart_and_compose_file_are_what_their_tools_take() {
+    let Some(tools) = Environment::prepare(&PACKAGING).await else { return };
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", tools.folder().join("venv/bin").display());
+    let output =
+        Command::new(root().join("scripts/check-packaging")).env("PATH", path).output().expect("it can be run");
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(output.status.success(), "{told}");
+    let passed = |check: &str| told.lines().filter(|line| line.starts_with("passed:") && line.contains(check)).count();
+    let values = fs::read_dir(root().join("deploy/helm/llm-orchestrator/ci")).expect("the folder is there").count();
+    let got = ["refused_without_secrets", "helm lint", "rendered", "compose.yaml"].map(passed);
+    assert_eq!(got, [1, values, 2 * values, 1], "{told}");
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Several gateways on one database: what one is told holds on all.
 
 mod outages;
+mod spreading;
 mod three;
 mod upgrade;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::spreading::what_one_is_told_holds_on_all_within_a_second;
 use crate::{
+    faults::measured,
     store::postgres::Server,
     support::{Gateway, Request, Upstream, eventually, gateway::question},
 };
@@ -42,40 +45,13 @@ async fn answers(gateway: &Gateway, key: &str, model: &str, status: u16) {
     .await;
 }
 
-/// What one node is told, each of the others obeys.
-async fn changes_spread(nodes: [Gateway; 3]) {
-    let [told, others @ ..] = &nodes;
-    let a = Upstream::start("a").await;
-    a.lists(&["gpt-4o"]);
-    let id = told.provider("a", "openai", &a, json!({})).await;
-    let key = told.admin("POST", "/admin/keys", json!({"name": "team"})).await.json();
-    let (key, key_id) = (key["key"].as_str().unwrap().to_owned(), key["id"].clone());
-    let target = format!("/admin/providers/{id}");
-    for other in others {
-        answers(other, &key, "gpt-4o", 200).await;
-    }
-    told.admin("PATCH", &target, json!({"enabled": false})).await.assert_ok();
-    for other in others {
-        answers(other, &key, "gpt-4o", 404).await;
-    }
-    told.admin("PATCH", &target, json!({"enabled": true})).await.assert_ok();
-    for other in others {
-        answers(other, &key, "gpt-4o", 200).await;
-    }
-    assert_eq!(told.admin("DELETE", &format!("/admin/keys/{key_id}"), Value::Null).await.status, 204);
-    for other in others {
-        answers(other, &key, "gpt-4o", 401).await;
-    }
-    agree(&[told, &others[0], &others[1]]).await;
-}
-
 #[tokio::test]
 async fn what_one_node_is_told_holds_on_all_that_share_a_postgresql_server() {
     let Some(server) = Server::start().await else { return };
     let database = server.database().await;
     let start = async || node(&database, &[]).await;
     let (a, b, c) = tokio::join!(start(), start(), start());
-    changes_spread([a, b, c]).await;
+    measured("spread", &what_one_is_told_holds_on_all_within_a_second(&[a, b, c]).await);
 }
 
 #[tokio::test]
@@ -83,7 +59,8 @@ async fn what_one_process_is_told_holds_on_all_that_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite://{}/db", folder.path().display());
     let first = node(&database, &[]).await;
-    changes_spread([first, node(&database, &[]).await, node(&database, &[]).await]).await;
+    let nodes = [first, node(&database, &[]).await, node(&database, &[]).await];
+    what_one_is_told_holds_on_all_within_a_second(&nodes).await;
 }
 
 #[tokio::test]

@@ -12,14 +12,15 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{agree, node};
-use crate::{
-    store::postgres::Server,
-    support::{Gateway, Redis, Reply, Request, Upstream, Way, eventually, gateway::question, way::Trouble},
+use super::{
+    agree, node,
+    spreading::{ask, what_one_is_told_holds_on_all_within_a_second},
 };
-
-/// The guarantee to clients; what is usual is printed.
-const LONGEST_TO_HOLD: Duration = Duration::from_secs(5);
+use crate::{
+    faults::measured,
+    store::postgres::Server,
+    support::{Gateway, Redis, Upstream, Way, eventually, way::Trouble},
+};
 
 /// Clients of each gateway, and their rest between two requests.
 const CLIENTS: usize = 3;
@@ -88,22 +89,6 @@ async fn three(database: &str, redis: &str, settings: &[(&str, &str)]) -> Arc<[G
     Arc::new([a, b, c])
 }
 
-/// Waits until the others do what the first was told, and says how long that took from its answer on.
-async fn spreads(nodes: &[Gateway; 3], what: &str, told: Reply, obeys: impl AsyncFn(&Gateway) -> bool) {
-    let began = Instant::now();
-    assert!(told.status < 300, "{what}: {}", told.text());
-    for node in &nodes[1..] {
-        eventually(what, async || obeys(node).await.then_some(())).await;
-    }
-    let took = began.elapsed();
-    println!("{what}: in force on all after {took:?}");
-    assert!(took < LONGEST_TO_HOLD, "{what}: {took:?}");
-}
-
-fn ask(key: &str, model: &str) -> Request {
-    Request::post("/v1/chat/completions", &question(model)).bearer(key)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_what_one_of_three_is_told_holds_on_all_and_limits_are_exact() {
     let (Some(server), Some(redis)) = (Server::start().await, Redis::start().await) else { return };
@@ -111,29 +96,13 @@ async fn under_load_what_one_of_three_is_told_holds_on_all_and_limits_are_exact(
     let patient = [LIMITED[0], LIMITED[1], ("ORCHESTRATOR_REDIS_TIMEOUT", "10")];
     let nodes = three(&server.database().await, &redis.url(), &patient).await;
     let told = &nodes[0];
-    let (a, b) = (Upstream::start("a").await, Upstream::start("b").await);
-    a.lists(&["gpt-4o"]);
-    b.lists(&["only-b"]);
-    told.provider("a", "openai", &a, json!({})).await;
-    let b = told.provider("b", "openai", &b, json!({})).await;
-    let made = told.admin("POST", "/admin/keys", json!({"name": "team", "requests_per_minute": 100_000})).await.json();
-    let (key, target) = (made["key"].as_str().unwrap().to_owned(), format!("/admin/keys/{}", made["id"]));
+    let upstream = Upstream::start("always").await;
+    upstream.lists(&["gpt-4o"]);
+    told.provider("always", "openai", &upstream, json!({})).await;
     agree(&nodes.each_ref()).await;
     let load = Load::start(&nodes);
-
-    let change = told.admin("PATCH", &target, json!({"requests_per_minute": 50_000})).await;
-    let has_limit = async |node: &Gateway| {
-        let reply = node.send(ask(&key, "gpt-4o")).await;
-        reply.assert_ok().header("x-ratelimit-limit-requests") == Some("50000")
-    };
-    spreads(&nodes, "a changed limit", change, has_limit).await;
-    let off = told.admin("PATCH", &format!("/admin/providers/{b}"), json!({"enabled": false})).await;
-    let is_gone = async |node: &Gateway| node.send(ask(&key, "only-b")).await.status == 404;
-    spreads(&nodes, "a disabled provider", off, is_gone).await;
-    let revoked = told.admin("POST", &format!("{target}/revoke"), Value::Null).await;
-    let is_refused = async |node: &Gateway| node.send(ask(&key, "gpt-4o")).await.status == 401;
-    spreads(&nodes, "a revoked key", revoked, is_refused).await;
-    load.ends("while three things changed");
+    measured("spread_under_load", &what_one_is_told_holds_on_all_within_a_second(&nodes).await);
+    load.ends("while things changed");
     load.stop().await;
 
     let made = told.admin("POST", "/admin/keys", json!({"name": "hasty", "requests_per_minute": 100})).await.json();

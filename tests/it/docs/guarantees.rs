@@ -233,15 +233,16 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "A revoked key opens nothing any more: at once on the gateway that was told, soon after on the others.",
-            "被吊销的密钥不再有效：在接到命令的网关上立即生效，其他网关随后生效。",
+            "A revoked key opens nothing any more, a disabled provider is not asked, a changed limit holds: at once on the gateway that was told, within a second on the others.",
+            "被吊销的密钥不再有效，被停用的提供商不再使用，更改的限额生效：在接到命令的网关上立即生效，其他网关在一秒之内生效。",
         ],
         but: ["Requests that run go on to their end.", "正在进行的请求会继续到结束。"],
         tests: &[
             "admin::keys::a_revoked_key_is_kept_and_a_deleted_one_is_gone_and_neither_opens_anything",
             "cluster::what_one_node_is_told_holds_on_all_that_share_a_postgresql_server",
+            "cluster::three::under_load_what_one_of_three_is_told_holds_on_all_and_limits_are_exact",
         ],
-        measures: &[],
+        measures: &["spread", "spread_under_load"],
     },
     Guarantee {
         what: [
@@ -360,9 +361,10 @@ fn every_test_that_a_guarantee_names_is_there() {
 
 #[test]
 fn every_measure_of_a_guarantee_is_taken_by_some_test() {
-    let folder = root().join("tests/it/faults");
-    let sources: String = fs::read_dir(folder)
-        .expect("it is there")
+    let folders = ["faults", "cluster"].map(|folder| root().join("tests/it").join(folder));
+    let sources: String = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("it is there"))
         .map(|file| fs::read_to_string(file.expect("it can be read").path()).expect("it is text"))
         .collect();
     // A call may be broken into lines.

@@ -17,4 +17,5 @@ mod reading;
 mod requests;
 mod stage;
 
-use self::stage::{PATIENT, SOON, Stage, measured};
+pub use self::stage::measured;
+use self::stage::{PATIENT, SOON, Stage};

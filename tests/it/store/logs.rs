@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llm_orchestrator::store::{Grouping, LogFilter, LogRow, Percentiles, Store};
+use llm_orchestrator::store::{Grouping, LogFilter, LogRow, Percentiles, Store, Tally};
 
 use super::scenarios;
 use crate::support::eventually;
@@ -18,6 +18,7 @@ scenarios!(
     percentiles_are_exact,
     no_traffic_makes_empty_totals,
     shares_are_those_of_hours_models_and_keys,
+    statistics_say_what_the_rows_say,
     a_batch_that_comes_twice_is_there_once,
     pages_and_places_lead_to_the_same_rows,
     rows_kept_long_enough_are_forgotten_and_others_stay,
@@ -216,6 +217,94 @@ async fn shares_are_those_of_hours_models_and_keys(store: Store) {
     let keys = shares(Grouping::Key).await;
     let told: Vec<_> = keys.iter().map(|share| (share.id, share.name.as_deref(), share.tally.requests)).collect();
     assert_eq!(told, [(Some(7), Some("app"), 2), (None, Some("API_KEYS[0]"), 1)]);
+}
+
+/// The nearest rank, counted by hand.
+fn percentiles(values: impl Iterator<Item = i64>) -> Percentiles {
+    let mut values: Vec<i64> = values.collect();
+    values.sort_unstable();
+    let at = |share: usize| values.get((values.len() * share).div_ceil(100).checked_sub(1)?).copied();
+    Percentiles { p50: at(50), p95: at(95), p99: at(99) }
+}
+
+/// The sums, counted by hand.
+fn tally(rows: &[&LogRow]) -> Tally {
+    let sum = |of: fn(&LogRow) -> Option<i64>| rows.iter().filter_map(|row| of(row)).sum();
+    let count = |is: fn(&LogRow) -> bool| i64::try_from(rows.iter().filter(|row| is(row)).count()).unwrap();
+    Tally {
+        requests: count(|_| true),
+        succeeded: count(|row| row.error_code.is_none() && (200..300).contains(&row.status_code)),
+        latency_ms: sum(|row| Some(row.latency_ms)),
+        prompt_tokens: sum(|row| row.prompt_tokens),
+        completion_tokens: sum(|row| row.completion_tokens),
+        total_tokens: sum(|row| row.total_tokens),
+        cached_tokens: sum(|row| row.cached_tokens),
+        cost: sum(|row| row.cost),
+        cache_hits: count(|row| row.cache_status.as_deref() == Some("hit")),
+        cache_misses: count(|row| row.cache_status.as_deref() == Some("miss")),
+        saved_cost: sum(|row| row.saved_cost),
+    }
+}
+
+/// Rows of six hours and every kind, many of which took equally long.
+fn all_kinds() -> Vec<LogRow> {
+    let kind = |n: i64| {
+        let known = |every: i64, value: i64| (n % every != 0).then_some(value);
+        let provider = known(11, n % 3);
+        LogRow {
+            provider_id: provider,
+            provider_name: provider.map(|id| format!("provider {id}, {}", n / 300).into()),
+            upstream_model: known(7, 0).map(|_| format!("model {}", n * n % 5).into()),
+            key_id: known(2, n % 4),
+            key_name: known(13, 0).map(|_| format!("key {}", n % 4).into()),
+            status_code: if n % 17 == 0 { 502 } else { 200 },
+            error_code: (n % 19 == 0).then(|| "stream_interrupted".into()),
+            prompt_tokens: known(5, n),
+            completion_tokens: known(5, n % 9),
+            total_tokens: known(5, n + n % 9),
+            cached_tokens: known(3, n / 2),
+            cost: known(4, n * 1_000),
+            ttft_ms: known(2, n % 29),
+            cache_status: known(3, 0).map(|_| (if n % 2 == 0 { "hit" } else { "miss" }).into()),
+            saved_cost: known(2, n),
+            latency_ms: n * n % 41,
+            ..row("req", n * 36_000_000)
+        }
+    };
+    (0..600).map(kind).collect()
+}
+
+async fn statistics_say_what_the_rows_say(store: Store) {
+    const FROM: i64 = 100 * 36_000_000;
+    let all = all_kinds();
+    insert(&store, &all).await;
+    let rows: Vec<&LogRow> = all.iter().filter(|row| row.created_at >= FROM).collect();
+    let stats = store.stats(FROM).await.unwrap();
+    assert_eq!(stats.total, tally(&rows));
+    assert_eq!(stats.latency_ms, percentiles(rows.iter().map(|row| row.latency_ms)));
+    assert_eq!(stats.ttft_ms, percentiles(rows.iter().filter_map(|row| row.ttft_ms)));
+    let of = |is: &dyn Fn(&LogRow) -> bool| {
+        let rows: Vec<&LogRow> = rows.iter().copied().filter(|row| is(row)).collect();
+        (tally(&rows), percentiles(rows.iter().map(|row| row.latency_ms)))
+    };
+    assert_eq!(stats.providers.len(), 3);
+    for one in &stats.providers {
+        let expected = of(&|row| row.provider_id == Some(one.provider_id));
+        assert_eq!((one.tally.clone(), one.latency_ms), expected, "{}", one.provider_name);
+        assert_eq!(one.provider_name, format!("provider {}, 1", one.provider_id), "the name that it has now");
+    }
+    for (by, shares) in [(Grouping::Hour, 5), (Grouping::Model, 3), (Grouping::Key, 4)] {
+        let told = store.breakdown(FROM, by).await.unwrap();
+        assert_eq!(told.len(), shares, "{by:?}");
+        for share in &told {
+            let expected = of(&|row| match by {
+                Grouping::Hour => share.id == Some(row.created_at / 3_600_000_000),
+                Grouping::Model => row.upstream_model.as_deref() == share.name.as_deref(),
+                Grouping::Key => (row.key_id, row.key_name.as_deref()) == (share.id, share.name.as_deref()),
+            });
+            assert_eq!((share.tally.clone(), share.latency_ms), expected, "{by:?} {share:?}");
+        }
+    }
 }
 
 async fn no_traffic_makes_empty_totals(store: Store) {

