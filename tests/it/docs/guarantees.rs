@@ -93,12 +93,17 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "Retries are at most a fifth of a provider's requests, besides three at a time.",
-            "除同时进行的三次以外，重试最多为该提供商请求数的五分之一。",
+            "Retries, second requests and fallbacks that fail too are together at most a fifth of a provider's requests, besides three at a time.",
+            "除同时进行的三次以外，重试、对冲请求和同样失败的回退请求合计最多为该提供商请求数的五分之一。",
         ],
-        but: ["Twenty retries can be saved up while all is well.", "正常时最多可积攒二十次重试。"],
+        but: [
+            "Twenty can be saved up while all is well, and twenty fallbacks, with those that run, may fail before the first is refused. A fallback that is answered is load that has moved, and has no bound.",
+            "正常时最多可积攒二十次；在开始拒绝之前，可以有二十次回退请求以及正在进行的回退请求失败。得到回答的回退请求是转移过来的负载，不受限制。",
+        ],
         tests: &[
             "faults::health::retries_add_a_fifth_and_no_more_when_everything_fails",
+            "faults::health::retries_and_fallbacks_together_are_bounded_where_all_providers_fail",
+            "faults::health::what_one_provider_loses_at_once_another_that_was_never_asked_serves",
             "faults::health::a_storm_of_failures_ends_with_its_cause",
         ],
         measures: &["retries", "storm"],
@@ -204,8 +209,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "What one client or one provider does badly harms no other: a key that floods, heads that trickle, connections that come and go, providers that never answer, events and streams without an end.",
-            "一个客户端或一个提供商的不良行为不会伤害其他人：密钥洪泛、缓慢的请求头、来去不停的连接、从不回答的提供商、没有尽头的事件和流。",
+            "What one client or one provider does badly harms no other: a key that floods, heads that trickle, connections that come and go, providers and name servers that never answer, events and streams without an end.",
+            "一个客户端或一个提供商的不良行为不会伤害其他人：密钥洪泛、缓慢的请求头、来去不停的连接、从不回答的提供商和域名服务器、没有尽头的事件和流。",
         ],
         but: ["", ""],
         tests: &[
@@ -213,11 +218,12 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::floods::heads_that_trickle_are_let_go_and_harm_nobody",
             "faults::floods::connections_that_come_and_go_leave_nothing",
             "faults::floods::a_name_that_nobody_knows_harms_nobody_else",
+            "faults::names::a_name_server_that_never_answers_costs_its_providers_requests_in_time_and_nobody_else_anything",
             "faults::health::a_provider_that_takes_for_ever_does_not_slow_down_another",
             "faults::floods::an_event_without_an_end_is_an_error_and_takes_no_more_memory_than_an_event_may",
             "faults::floods::a_stream_without_an_end_is_ended_in_time_and_takes_no_memory",
         ],
-        measures: &["flood", "slow_heads", "unknown_name", "bulkhead"],
+        measures: &["flood", "slow_heads", "unknown_name", "silent_names", "bulkhead"],
     },
     Guarantee {
         what: [

@@ -13,6 +13,7 @@ mod floods;
 mod health;
 mod load;
 mod mixing;
+mod names;
 mod reading;
 mod requests;
 mod stage;
