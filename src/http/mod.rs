@@ -4,6 +4,7 @@ pub mod body;
 pub mod dialect;
 pub mod error;
 pub mod middleware;
+pub mod room;
 mod router;
 pub mod server;
 pub mod status;

@@ -66,8 +66,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "A client that leaves takes its upstream connection with it within 1 s: in every phase of every call, by FIN, RST or half a close, with more requests behind or without.",
-            "客户端离开后 1 秒内关闭上游连接：任何调用的任何阶段，无论 FIN、RST 还是半关闭，后面是否还有请求。",
+            "A client that leaves takes its upstream connection with it within 100 ms: in every phase of every call, by FIN, RST or half a close, with more requests behind or without.",
+            "客户端离开后 100 毫秒内关闭上游连接：任何调用的任何阶段，无论 FIN、RST 还是半关闭，后面是否还有请求。",
         ],
         but: [
             "From when the FIN or RST reaches the gateway. A client that vanishes without one is noticed by `write_stall_timeout` or by TCP. The provider may still bill what it has made.",
@@ -75,6 +75,7 @@ static GUARANTEES: [Guarantee; 21] = [
         ],
         tests: &[
             "faults::disconnects::a_client_that_leaves_in_any_phase_of_any_call_takes_the_upstream_with_it",
+            "faults::disconnects::a_client_that_leaves_is_noticed_within_a_tenth_of_a_second",
             "faults::disconnects::a_hundred_readers_that_stop_reading_are_let_go_and_leave_nothing",
         ],
         measures: &["disconnect", "write_stall"],
@@ -119,8 +120,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time.",
-            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。",
+            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time. With `routing.policy = "least_latency"` who is slow is asked seldom and not forgotten. A connection that a provider closes while it idles costs no request.",
+            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。设置 `routing.policy = "least_latency"` 时，慢的提供商很少被询问，但不会被遗忘。提供商关闭空闲连接不会损失请求。",
         ],
         but: ["Requests meanwhile are refused with `Retry-After`.", "其间的请求会被拒绝，并带有 `Retry-After`。"],
         tests: &[
@@ -128,8 +129,10 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::health::when_all_were_away_for_long_service_is_back_soon_after_the_first_one_is",
             "faults::health::a_provider_on_probation_is_asked_by_few_at_once",
             "faults::health::a_provider_that_flaps_costs_few_requests",
+            "faults::health::a_provider_that_is_twenty_times_slower_gets_little_and_is_not_forgotten",
+            "faults::reuse::five_thousand_requests_on_connections_that_are_just_being_closed_cost_none",
         ],
-        measures: &["recovery", "refusal", "probes", "flapping"],
+        measures: &["recovery", "refusal", "probes", "flapping", "slower", "reuse"],
     },
     Guarantee {
         what: [
@@ -165,16 +168,17 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "With `limits.global_concurrent_requests` set, what does not fit is refused at once with `Retry-After`, and what fits is served.",
-            "设置 `limits.global_concurrent_requests` 后，放不下的请求立即被拒绝并带有 `Retry-After`，放得下的照常服务。",
+            "With `limits.global_concurrent_requests` set, what does not fit is refused at once with `Retry-After`, and what fits is served. So are large requests beyond `server.max_buffered_bytes`, and memory stays within bounds.",
+            "设置 `limits.global_concurrent_requests` 后，放不下的请求立即被拒绝并带有 `Retry-After`，放得下的照常服务。超出 `server.max_buffered_bytes` 的大请求也是如此，内存不超出界限。",
         ],
         but: ["On a machine that has a core to spare.", "前提是机器有空闲的核心。"],
         tests: &[
             "faults::load::what_does_not_fit_is_refused_at_once_and_what_fits_is_served",
             "faults::load::overload_is_refused_within_twenty_milliseconds",
             "faults::load::nine_thousand_idle_streams_are_cheap",
+            "faults::floods::of_a_hundred_huge_requests_at_once_those_that_fit_are_served_and_memory_stays_within_bounds",
         ],
-        measures: &["overload", "idle_streams"],
+        measures: &["overload", "idle_streams", "huge_requests"],
     },
     Guarantee {
         what: [

@@ -16,6 +16,7 @@ mod mixing;
 mod names;
 mod reading;
 mod requests;
+mod reuse;
 mod stage;
 
 use self::stage::{PATIENT, SOON, Stage, measured};

@@ -247,7 +247,12 @@ impl Gateway {
 
     /// Asks it to stop, as an operator would.
     pub fn terminate(&self) {
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid())).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
         assert!(status.is_ok_and(|status| status.success()), "a running process takes a signal");
     }
 
