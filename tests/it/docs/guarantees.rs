@@ -120,8 +120,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time. With `routing.policy = "least_latency"` who is slow is asked seldom and not forgotten. A connection that a provider closes while it idles costs no request.",
-            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。设置 `routing.policy = "least_latency"` 时，慢的提供商很少被询问，但不会被遗忘。提供商关闭空闲连接不会损失请求。",
+            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time. With `routing.policy` at `least_latency` who is slow is asked seldom and not forgotten. A connection that a provider closes while it idles costs no request.",
+            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。`routing.policy` 设为 `least_latency` 时，慢的提供商很少被询问，但不会被遗忘。提供商关闭空闲连接不会损失请求。",
         ],
         but: ["Requests meanwhile are refused with `Retry-After`.", "其间的请求会被拒绝，并带有 `Retry-After`。"],
         tests: &[
