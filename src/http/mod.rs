@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod dialect;
+mod document;
 pub mod error;
 pub mod middleware;
 pub mod room;

@@ -21,7 +21,7 @@ struct Guarantee {
     measures: &'static [&'static str],
 }
 
-static GUARANTEES: [Guarantee; 21] = [
+static GUARANTEES: [Guarantee; 23] = [
     Guarantee {
         what: [
             "A change that the admin API has acknowledged survives `kill -9`.",
@@ -33,6 +33,15 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::ends::twenty_blows_lose_no_acknowledged_write_no_older_row_and_lower_no_spend",
         ],
         measures: &["blows"],
+    },
+    Guarantee {
+        what: [
+            "No request waits for whoever reads the gateway's output. What nobody reads is dropped, and the output says how much.",
+            "没有请求等待网关输出的读取方。无人读取的内容会被丢弃，输出中会说明丢弃了多少。",
+        ],
+        but: ["", ""],
+        tests: &["faults::ends::output_that_nobody_reads_holds_no_request_up"],
+        measures: &["unread_output"],
     },
     Guarantee {
         what: [
@@ -213,6 +222,18 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
+            "No request that can be made up from the API's document, right or wrong, makes the gateway fail, and every answer and error has the shape that the document says.",
+            "任何根据 API 文档构造的请求，无论对错，都不会使网关出错；每个回答和错误都符合文档所述的形状。",
+        ],
+        but: [
+            "Played where [Schemathesis](https://schemathesis.readthedocs.io) is installed.",
+            "在安装了 [Schemathesis](https://schemathesis.readthedocs.io) 的机器上运行。",
+        ],
+        tests: &["faults::document::nothing_that_can_be_made_up_from_the_document_makes_the_gateway_fail"],
+        measures: &["made_up"],
+    },
+    Guarantee {
+        what: [
             "What one client or one provider does badly harms no other: a key that floods, heads that trickle, connections that come and go, providers and name servers that never answer, events and streams without an end.",
             "一个客户端或一个提供商的不良行为不会伤害其他人：密钥洪泛、缓慢的请求头、来去不停的连接、从不回答的提供商和域名服务器、没有尽头的事件和流。",
         ],
@@ -258,8 +279,14 @@ static GUARANTEES: [Guarantee; 21] = [
             "Asked to stop, the gateway cuts no stream that can end within `server.shutdown_grace`, and is gone three seconds after that at the latest.",
             "收到停止请求后，能在 `server.shutdown_grace` 内结束的流不会被切断；最迟在此之后三秒退出。",
         ],
-        but: ["What cannot end is told so by an error event.", "无法结束的流会收到一个错误事件。"],
-        tests: &["faults::ends::of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why"],
+        but: [
+            "What cannot end is told so by an error event. A second signal ends it at once, as if it were killed.",
+            "无法结束的流会收到一个错误事件。第二个信号使其立即结束，如同被强行终止。",
+        ],
+        tests: &[
+            "faults::ends::of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why",
+            "faults::ends::a_second_signal_of_either_kind_ends_the_process_under_load_and_costs_the_last_second_of_the_log_at_most",
+        ],
         measures: &["stop"],
     },
     Guarantee {

@@ -7,6 +7,7 @@ mod answers;
 mod breaks;
 mod database;
 mod disconnects;
+mod document;
 mod encryption;
 mod ends;
 mod floods;
