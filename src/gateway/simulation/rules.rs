@@ -116,12 +116,20 @@ fn asked_in_vain(scene: &Scene, story: &Story, past: &Past) -> Option<String> {
         }
         if in_a_row == scene.policy.max_errors {
             (in_a_row, left_out) = (0, at);
-            if let Some(asked) = asked_between(&past.asked, at, at + pause).filter(|_| scene.hedging.is_none()) {
+            let until = answered_after(&past.asked, at).map_or(at + pause, |well| well.min(at + pause));
+            if let Some(asked) = asked_between(&past.asked, at, until).filter(|_| scene.hedging.is_none()) {
                 return Some(format!("asked although it has failed so often until {at:?}: {asked:?}"));
             }
         }
     }
     None
+}
+
+/// When the first answer came of those who asked from then on, such as with another key: whoever gives one is back.
+fn answered_after(asked: &[Asked], from: Duration) -> Option<Duration> {
+    let later = asked.iter().filter(|asked| asked.at >= from).filter_map(|asked| asked.ended);
+    let answers = |sent: &Sent| matches!(sent, Sent::Answered | Sent::Failed(ErrorKind::InvalidRequest));
+    later.filter(|(_, sent)| answers(sent)).map(|(at, _)| at).min()
 }
 
 /// A key that was refused is not used for a while, as long as there are others.

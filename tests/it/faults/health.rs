@@ -389,7 +389,7 @@ async fn a_provider_that_takes_for_ever_does_not_slow_down_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "half a minute"]
+#[ignore = "a minute"]
 async fn a_provider_that_is_twenty_times_slower_gets_little_and_is_not_forgotten() {
     let mut stage = Stage::bare(&[("ORCHESTRATOR_ROUTING_POLICY", "least_latency")]).await;
     let (slow, quick) = (Upstream::start("slow").await, Upstream::start("quick").await);
@@ -398,14 +398,22 @@ async fn a_provider_that_is_twenty_times_slower_gets_little_and_is_not_forgotten
         upstream.always(Script::json(200, &Dialect::OpenAi.whole("hi")).after(Duration::from_millis(wait)));
     }
     stage.rest();
-    let ask = async || {
+    let ask = async |seconds: u64| {
         let before = slow.calls();
-        let replies = ask_steadily(&stage, 50, Duration::from_secs(10), || Question::of("gpt-4o")).await;
+        let replies = ask_steadily(&stage, 50, Duration::from_secs(seconds), || Question::of("gpt-4o")).await;
         assert_eq!(share_of_successes(&replies), 1.0);
         (slow.calls() - before) as f64 / replies.len() as f64
     };
-    let (first, then) = (ask().await, ask().await);
-    measured("slower", &format!("{:.1} % in the first ten seconds, {:.1} % in the next", first * 100.0, then * 100.0));
+    // What is known of who is twenty times slower is forgotten within half a minute.
+    let (first, then) = (ask(10).await, ask(45).await);
+    measured(
+        "slower",
+        &format!(
+            "{:.2} % for who is twenty times slower in ten seconds, {:.2} % in the next 45",
+            first * 100.0,
+            then * 100.0
+        ),
+    );
     assert!(then <= 0.15 && then > 0.0, "{first}, {then}");
     stage.check().await;
 }
