@@ -2,9 +2,10 @@
 //!
 //! A price that is not known is `None`, never 0. An operator's prices, in a file or on a model, win over the table.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
+use foldhash::{HashMap, HashMapExt};
 use llm_protocol::ir::Usage;
 use serde::Deserialize;
 

@@ -16,14 +16,14 @@ use crate::{
     limits::{Allowance, Subject},
     network::Network,
     secret::KeyHash,
-    store::ApiKey,
+    store::{ApiKey, Text},
 };
 
 /// A client with a valid key, or without one where that is allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     pub key_id: Option<i64>,
-    pub key_name: Option<String>,
+    pub key_name: Option<Text>,
     /// How much of its requests may be lost; `None` leaves it to the configuration.
     pub fidelity: Option<Fidelity>,
     /// Patterns of models it may use; `None` is all.
@@ -133,7 +133,7 @@ impl Caller {
         let addresses = |ranges: Vec<String>| ranges.iter().filter_map(|range| range.parse().ok()).collect();
         let caller = Self {
             key_id: Some(key.id),
-            key_name: Some(key.name),
+            key_name: Some(key.name.into()),
             fidelity: key.fidelity,
             allowed_models: key.allowed_models,
             allowed_providers: key.allowed_providers,

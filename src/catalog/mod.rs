@@ -7,12 +7,9 @@ mod caller;
 pub mod keyring;
 mod serving;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use foldhash::HashMap;
 use hyper::http::HeaderMap;
 use llm_protocol::{Needs, ProtocolId, ir::ApiError, models::matches};
 use secrecy::{ExposeSecret, SecretString};
@@ -280,7 +277,7 @@ pub fn build(snapshot: Snapshot, api_keys: &[SecretString], master_key: &MasterK
     for (at, key) in api_keys.iter().enumerate() {
         let hash = KeyHash::of(key.expose_secret());
         let subject = Some(Subject::Key(hash));
-        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]")), subject, ..Caller::default() };
+        let caller = Caller { key_name: Some(format!("API_KEYS[{at}]").into()), subject, ..Caller::default() };
         catalog.callers.insert(hash, Arc::new(caller));
     }
     let callers = snapshot.keys.into_iter().flat_map(Caller::of);

@@ -1,9 +1,8 @@
 //! Who serves a model, looked for once a name.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::HashMap;
 
 use super::Provider;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use llm_protocol::{
     ir::Malformed,
     json::Json,
@@ -13,12 +13,12 @@ use super::{Call, drive::Patience};
 use crate::{fidelity::Fidelity, routing::Wish};
 
 /// The fields that are this gateway's own, in a body and as a header.
-const PROVIDER: (&str, &str) = ("provider", "x-orchestrator-provider");
-const FALLBACKS: (&str, &str) = ("fallback_providers", "x-orchestrator-fallback");
-const TIMEOUT: (&str, &str) = ("timeout", "x-orchestrator-timeout");
-const RETRIES: (&str, &str) = ("retry_count", "x-orchestrator-retries");
-const FIDELITY: &str = "x-orchestrator-fidelity";
-const STRICT: &str = "x-orchestrator-strict";
+const PROVIDER: (&str, HeaderName) = ("provider", HeaderName::from_static("x-orchestrator-provider"));
+const FALLBACKS: (&str, HeaderName) = ("fallback_providers", HeaderName::from_static("x-orchestrator-fallback"));
+const TIMEOUT: (&str, HeaderName) = ("timeout", HeaderName::from_static("x-orchestrator-timeout"));
+const RETRIES: (&str, HeaderName) = ("retry_count", HeaderName::from_static("x-orchestrator-retries"));
+const FIDELITY: HeaderName = HeaderName::from_static("x-orchestrator-fidelity");
+const STRICT: HeaderName = HeaderName::from_static("x-orchestrator-strict");
 
 /// Seconds. What a client asks for beyond the configured maximum is lowered to it anyway.
 const LONGEST_TIMEOUT: f64 = 1e9;
@@ -105,10 +105,10 @@ fn fidelity(headers: &HeaderMap) -> Result<Option<Fidelity>, Malformed> {
     let strict = match text(headers, STRICT)? {
         Some("true" | "1") => Some(Fidelity::Strict),
         None | Some("false" | "0") => None,
-        Some(_) => return Err(wrong(STRICT, "true or false")),
+        Some(_) => return Err(wrong(STRICT.as_str(), "true or false")),
     };
     let named = text(headers, FIDELITY)?
-        .map(|name| Fidelity::parse(name).ok_or_else(|| wrong(FIDELITY, "strict, warn or lenient")))
+        .map(|name| Fidelity::parse(name).ok_or_else(|| wrong(FIDELITY.as_str(), "strict, warn or lenient")))
         .transpose()?;
     Ok(strict.or(named))
 }
@@ -141,7 +141,7 @@ fn fallbacks(members: &Members<'_>, headers: &HeaderMap, removals: &mut Vec<Edit
 fn number(
     members: &Members<'_>,
     headers: &HeaderMap,
-    (field, header): (&'static str, &str),
+    (field, header): (&'static str, HeaderName),
     expected: &str,
     removals: &mut Vec<Edit>,
 ) -> Result<Option<f64>, Malformed> {
@@ -159,11 +159,11 @@ fn remove(members: &Members<'_>, field: &'static str, removals: &mut Vec<Edit>) 
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Malformed> {
-    match headers.get(name).map(|value| value.to_str()) {
+fn text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Malformed> {
+    match headers.get(&name).map(|value| value.to_str()) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value.trim()).filter(|value| !value.is_empty())),
-        Some(Err(_)) => Err(wrong(name, "printable ASCII")),
+        Some(Err(_)) => Err(wrong(name.as_str(), "printable ASCII")),
     }
 }
 

@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     TRACEPARENT, admission,
     blame::{blame, is_of_key, leave_alone},
-    hedge,
+    hedge::{self, Ended},
     prepare::Unsaid,
     record::Record,
     spent::Meter,
+    together::others_first,
     turns::{Backoff, Turn, Turns},
 };
 use crate::{
@@ -180,8 +181,14 @@ pub async fn drive<E: Exchange>(
         }
         let pace = pace(app, &target, asked.stream).filter(|_| exchange.tells_of_health());
         let attempt = Attempt { at, whole, target, prepared, permit, retrying, until, own, pace };
-        let second = hedge::arm(app, &attempt, asked.stream, &turns, deadline, exchange);
-        let ended = hedge::race(app, exchange, attempt, second, record).await;
+        let ended = match hedge::arm(app, &attempt, asked.stream, &turns, deadline, exchange) {
+            // Boxed, since all requests would have to carry the place about that few need.
+            Some(second) => Box::pin(hedge::race(app, exchange, attempt, second, record)).await,
+            None => {
+                let sent = attempt.send(app, exchange).await;
+                Ended::of(attempt, sent)
+            }
+        };
         for (attempt, error) in ended.failed {
             let error = attempt.failed(error, exchange.tells_of_health(), &mut turns, record);
             if verdict(&error) == Verdict::GiveUp && ended.won.is_none() {
@@ -217,6 +224,7 @@ pub struct Attempt<E: Exchange> {
 impl<E: Exchange> Attempt<E> {
     pub async fn send(&self, app: &App, exchange: &E) -> Result<E::Reply, ApiError> {
         let waiting = self.pace.as_ref().map(Pace::begin);
+        others_first(app).await;
         let sent = exchange.send(app, &self.target, &self.prepared, self.until).await;
         let telling = sent.as_ref().map_or_else(|error| error.kind == ErrorKind::Timeout, |_| true);
         if let Some(waiting) = waiting.filter(|_| telling) {

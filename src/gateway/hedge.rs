@@ -67,6 +67,16 @@ pub struct Ended<E: Exchange> {
     pub won: Option<(Attempt<E>, E::Reply)>,
 }
 
+impl<E: Exchange> Ended<E> {
+    /// Of one attempt alone.
+    pub fn of(attempt: Attempt<E>, sent: Result<E::Reply, ApiError>) -> Self {
+        match sent {
+            Ok(reply) => Self { failed: Vec::new(), won: Some((attempt, reply)) },
+            Err(error) => Self { failed: vec![(attempt, error)], won: None },
+        }
+    }
+}
+
 /// Whether a request may reach two providers: nothing is kept of it, and nothing runs for it.
 pub fn is_free_of_effects(inbound: ProtocolId, members: &Members<'_>) -> bool {
     let stored = match members.get("store") {
@@ -107,26 +117,18 @@ pub async fn race<E: Exchange>(
     app: &App,
     exchange: &E,
     first: Attempt<E>,
-    second: Option<Second<E>>,
+    second: Second<E>,
     record: &mut Record,
 ) -> Ended<E> {
     let mut begun = None;
     let (one, other) = {
         let mut one = pin!(first.send(app, exchange));
-        let early = match &second {
-            Some(second) => timeout_at(second.at_most(first.until.answered), &mut one).await.ok(),
-            None => Some(one.as_mut().await),
-        };
-        // What few requests need is boxed, since all have to carry its place about.
-        match early {
-            Some(sent) => (Some(sent), None),
-            None => {
-                begun = match second {
-                    Some(second) => Box::pin(second.begin(app, exchange, record)).await,
-                    None => None,
-                };
+        match timeout_at(second.at_most(first.until.answered), &mut one).await {
+            Ok(sent) => (Some(sent), None),
+            Err(_) => {
+                begun = second.begin(app, exchange, record).await;
                 match &begun {
-                    Some(begun) => both(one, Box::pin(begun.send(app, exchange)).as_mut()).await,
+                    Some(begun) => both(one, pin!(begun.send(app, exchange))).await,
                     None => (Some(one.await), None),
                 }
             }

@@ -130,6 +130,9 @@ fn last_message(thread: &str) -> Option<String> {
 
 /// The ids that are the values of this key, at any depth. A quoted key inside of a text has backslashes in it, and so is none.
 fn values(json: &[u8], key: &str) -> Vec<String> {
+    if json.is_empty() {
+        return Vec::new();
+    }
     let key = format!("\"{key}\"");
     let rest = |at| json.get(at + key.len()..).unwrap_or_default().trim_ascii_start();
     let found = memmem::find_iter(json, &key).filter_map(|at| rest(at).strip_prefix(b":"));

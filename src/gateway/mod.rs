@@ -20,6 +20,7 @@ pub mod responses;
 mod routes;
 mod spent;
 pub mod stream;
+mod together;
 mod told;
 mod transcript;
 mod turns;

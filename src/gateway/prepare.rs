@@ -100,12 +100,15 @@ impl<'a> Source<'a> {
         let outbound = spoken(protocol)?;
         let mut edits: Vec<Edit> = self.asked.removals.clone();
         edits.extend(outbound.adapt_request(self.members, Aim { model: &target.model, rules }));
+        let streamed = if self.asked.stream { None } else { outbound.rather_streamed(self.members, &target.model) };
+        let assembled = streamed.is_some();
+        edits.extend(streamed.into_iter().flatten());
         let body = if edits.is_empty() { self.body.clone() } else { self.members.edit(&edits).into() };
         let mut losses = Losses::default();
         for field in rules.refused_fields.iter().filter(|field| self.loses(field)) {
             losses.dropped(field.as_str());
         }
-        self.address(outbound, target, body, self.forwarded.clone(), losses)
+        self.address((outbound, target), body, self.forwarded.clone(), assembled, losses)
     }
 
     /// Whether the client loses something when this field goes. Usage comes from those too who refuse to be asked for it.
@@ -130,7 +133,10 @@ impl<'a> Source<'a> {
             let message = "the provider speaks no protocol that is spoken here";
             return Err(ApiError::new(ErrorKind::Internal, message).into());
         };
-        let prepared = self.address(outbound, target, body.into(), HeaderMap::new(), losses)?;
+        let streamed = if self.asked.stream { None } else { rather_streamed(outbound, &body, &target.model) };
+        let assembled = streamed.is_some();
+        let body = streamed.unwrap_or(body).into();
+        let prepared = self.address((outbound, target), body, HeaderMap::new(), assembled, losses)?;
         let custom = CustomCalls::of(&request);
         Ok(Prepared { translated: Some(Translated { request, custom }), ..prepared })
     }
@@ -170,20 +176,20 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Addresses an encoded request. Fails with 400 if too much of it was lost, here included.
+    /// Addresses an encoded request, which may be one for a stream that is `assembled` here. Fails with 400 if too much of it was
+    /// lost, here included.
     fn address(
         &self,
-        outbound: &'static dyn Outbound,
-        target: &Target,
+        (outbound, target): (&'static dyn Outbound, &Target),
         body: Bytes,
         forwarded: HeaderMap,
+        assembled: bool,
         mut losses: Losses,
     ) -> Result<Prepared, Unsaid> {
-        let streamed = if self.asked.stream { None } else { rather_streamed(outbound, &body, &target.model) };
-        let assembled = streamed.is_some().then(Meter::default);
-        let stream = self.asked.stream || streamed.is_some();
+        let stream = self.asked.stream || assembled;
+        let assembled = assembled.then(Meter::default);
         let call = Call { provider: &target.provider, outbound, model: &target.model, stream };
-        let outgoing = Outgoing::new(&call, outbound, streamed.unwrap_or(body), forwarded)?;
+        let outgoing = Outgoing::new(&call, outbound, body, forwarded)?;
         outgoing.losses.iter().for_each(|loss| losses.note(loss.clone()));
         match self.fidelity.judge(&losses, &target.provider.name) {
             Ok(()) => Ok(Prepared { outgoing, translated: None, losses, assembled }),
@@ -220,9 +226,9 @@ fn only_elsewhere(protocol: ProtocolId, spoken: &[ProtocolId], rules: &ModelRule
 }
 
 /// The same request for a stream, if its answer could take longer than the target lets a whole one take.
-fn rather_streamed(outbound: &dyn Outbound, body: &Bytes, model: &str) -> Option<Bytes> {
+fn rather_streamed(outbound: &dyn Outbound, body: &[u8], model: &str) -> Option<Vec<u8>> {
     let members = Members::read(body).ok()?;
-    Some(members.edit(&outbound.rather_streamed(&members, model)?).into())
+    Some(members.edit(&outbound.rather_streamed(&members, model)?))
 }
 
 fn spoken(protocol: ProtocolId) -> Result<&'static dyn Outbound, ApiError> {

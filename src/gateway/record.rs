@@ -28,7 +28,7 @@ use crate::{
     limits::Admission,
     metrics::TargetSeries,
     routing::Target,
-    store::LogRow,
+    store::{LogRow, Text},
     traces::{Asked, RequestTrace},
 };
 
@@ -82,12 +82,12 @@ impl Inner {
     /// From now on the row is about this target.
     fn ask(&mut self, target: &Target, protocol: Option<ProtocolId>, series: Arc<TargetSeries>) {
         self.series = Some(series);
-        self.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().to_owned());
+        self.row.upstream_protocol = protocol.map(|protocol| protocol.as_str().into());
         self.row.provider_id = Some(target.provider.id);
-        self.row.provider_name = Some(target.provider.name.to_string());
-        self.row.provider_type = Some(target.provider.kind.name.to_owned());
-        self.row.provider_key = target.provider.key_name().map(str::to_owned);
-        self.row.upstream_model = Some(target.model.clone()).filter(|model| !model.is_empty());
+        self.row.provider_name = Some(target.provider.name.clone());
+        self.row.provider_type = Some(target.provider.kind.name.into());
+        self.row.provider_key = target.provider.key_name().map(Text::from);
+        self.row.upstream_model = Some(target.model.as_str()).filter(|model| !model.is_empty()).map(Text::from);
         self.price = target.configured.as_ref().and_then(|model| model.price.clone());
     }
 
@@ -99,7 +99,7 @@ impl Inner {
 impl Record {
     /// Begins the record of a request that has just come in with these headers.
     pub fn begin(app: Arc<App>, request_id: &RequestId, row: LogRow, headers: &HeaderMap) -> Self {
-        let row = LogRow { request_id: request_id.to_string(), ..row };
+        let row = LogRow { request_id: request_id.shared(), ..row };
         app.metrics.began();
         let trace = app.traces.begin(&row.method, &row.endpoint, headers);
         let inner = Inner {
@@ -129,7 +129,7 @@ impl Record {
 
     pub fn asked(&mut self, model: &str, stream: bool, manners: Manners) {
         self.with(|inner| {
-            inner.row.model = Some(model.to_owned());
+            inner.row.model = Some(model.into());
             inner.row.stream = stream;
             inner.manners = manners;
         });
@@ -245,7 +245,7 @@ impl Record {
     /// What the target that answers was told only in part.
     pub fn lost(&mut self, losses: &Losses) {
         self.with(|inner| {
-            let told = |paths: String| Some(paths).filter(|paths| !paths.is_empty());
+            let told = |paths: String| Some(paths).filter(|paths| !paths.is_empty()).map(Text::from);
             inner.row.dropped = told(losses.left_out());
             inner.row.approximated = told(losses.approximations());
             for loss in losses.iter() {
@@ -276,7 +276,7 @@ impl Record {
 
     /// What came of a look into the cache.
     pub fn looked(&mut self, found: &str) {
-        self.with(|inner| inner.row.cache_status = Some(found.to_owned()));
+        self.with(|inner| inner.row.cache_status = Some(found.into()));
     }
 
     /// Whom to tell when it has ended well.
@@ -328,7 +328,7 @@ impl Record {
         Envelope {
             request_id: inner.map_or_else(String::new, |inner| inner.answer_id.to_string()),
             created: (clock::now_micros() / 1_000_000).unsigned_abs(),
-            model: inner.and_then(|inner| inner.row.model.clone()).unwrap_or_default(),
+            model: inner.and_then(|inner| inner.row.model.as_deref()).unwrap_or_default().to_owned(),
             include_usage: manners.include_usage,
             legacy_functions: manners.legacy_functions,
             array: manners.array,
@@ -363,8 +363,8 @@ impl Record {
         row.status_code = i64::from(status);
         row.latency_ms = began.elapsed().as_millis() as i64;
         if let Some((code, message)) = error {
-            row.error_code = Some(code.to_owned());
-            row.error_message = Some(message.chars().take(500).collect());
+            row.error_code = Some(code.into());
+            row.error_message = Some(message.chars().take(500).collect::<String>().into());
         }
         if let Some(usage) = usage {
             let model = row.upstream_model.as_deref().unwrap_or_default();
@@ -384,21 +384,21 @@ impl Record {
             trace.end(&row);
         }
         info!(
-            request_id = row.request_id,
+            request_id = &*row.request_id,
             status,
-            method = row.method,
-            path = row.endpoint,
-            model = row.model,
-            provider = row.provider_name,
-            provider_key = row.provider_key,
+            method = &*row.method,
+            path = &*row.endpoint,
+            model = row.model.as_deref(),
+            provider = row.provider_name.as_deref(),
+            provider_key = row.provider_key.as_deref(),
             stream = row.stream,
             attempts = row.attempts,
             latency_ms = row.latency_ms,
             ttft_ms = row.ttft_ms,
             prompt_tokens = row.prompt_tokens,
             completion_tokens = row.completion_tokens,
-            key = row.key_name,
-            error = row.error_code,
+            key = row.key_name.as_deref(),
+            error = row.error_code.as_deref(),
             "{} {} {status} {} ms",
             row.method,
             row.endpoint,

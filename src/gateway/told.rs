@@ -3,7 +3,13 @@
 use axum::http::{HeaderMap, HeaderName};
 
 /// Where providers put their own id of a request.
-const IDS: [&str; 5] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "mistral-correlation-id"];
+const IDS: [HeaderName; 5] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-amzn-requestid"),
+    HeaderName::from_static("apim-request-id"),
+    HeaderName::from_static("mistral-correlation-id"),
+];
 
 /// Carries it to the client.
 const UPSTREAM_ID: HeaderName = HeaderName::from_static("x-orchestrator-upstream-request-id");
@@ -14,7 +20,7 @@ const LIMITS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
 /// Adds to `headers` what of `upstream` means something to the client: the provider's own id of the request, and, to a client
 /// of the same protocol, the state of its limits.
 pub fn pass_on(upstream: &HeaderMap, same_protocol: bool, headers: &mut HeaderMap) {
-    if let Some(id) = IDS.iter().find_map(|name| upstream.get(*name)) {
+    if let Some(id) = IDS.iter().find_map(|name| upstream.get(name)) {
         headers.insert(UPSTREAM_ID, id.clone());
     }
     if same_protocol {

@@ -3,7 +3,6 @@
 //! It never forbids anything: whoever has nothing left is asked last, and asked all the same where nobody else is left.
 
 use std::{
-    collections::HashMap,
     sync::{
         Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use crate::upstream::{Limited, Reported};

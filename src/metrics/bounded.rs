@@ -1,10 +1,11 @@
 //! Series by their labels, at most so many.
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     sync::{Arc, PoisonError, RwLock},
 };
+
+use foldhash::HashMap;
 
 /// What a label says of everything that has no series of its own.
 pub const OTHER: &str = "other";

@@ -231,6 +231,11 @@ impl Metrics {
         self.in_flight.inc();
     }
 
+    /// Whether more than one request runs.
+    pub fn others_run(&self) -> bool {
+        self.in_flight.get() > 1
+    }
+
     /// The series of a target that is about to be asked. A model that nobody configured, listed or priced is not named:
     /// some providers take any name that a client makes up.
     pub fn target(&self, target: &Target, prices: &Prices) -> Arc<TargetSeries> {
@@ -287,7 +292,7 @@ impl Metrics {
         if let Some(first) = row.ttft_ms {
             target.first_token.observe(seconds(first));
         }
-        let key = Key { key: row.key_name.as_deref().unwrap_or_default().into() };
+        let key = Key { key: row.key_name.clone().unwrap_or_default() };
         let key = self.keys.get(key, || Key { key: OTHER.into() }, |key| self.families.key(key));
         key.requests.inc();
         let counts =
@@ -297,7 +302,7 @@ impl Metrics {
             target.tokens[at].inc_by(count);
             key.tokens[at].inc_by(count);
         }
-        if let Some(result) = row.cache_status.clone() {
+        if let Some(result) = row.cache_status.as_deref().map(str::to_owned) {
             self.families.cache_requests.get_or_create(&Looked { result }).inc();
             self.families.cache_saved.inc_by(row.saved_cost.unwrap_or_default() as f64 / 1e9);
         }

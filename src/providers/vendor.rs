@@ -41,7 +41,7 @@ pub trait Vendor: std::fmt::Debug + Sync {
 
     /// The address of the generating call.
     fn generate(&self, provider: &Provider, outbound: &dyn Outbound, model: &str, stream: bool) -> String {
-        format!("{}{}", provider.base_url, outbound.endpoint(model, stream))
+        [provider.base_url.as_str(), &outbound.endpoint(model, stream)].concat()
     }
 
     /// The address of the call that counts tokens; `None` where there is none.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sqlx::{Arguments, Database, Encode, IntoArguments, Sqlite, Type, error::BoxDynError, query::Query};
 
-use super::{LogRow, Store, StoreError, db};
+use super::{LogRow, Store, StoreError, db, logs::Text};
 
 const COLUMNS: &str = "id, request_id, created_at, provider_id, provider_name, provider_type, \
     provider_key, model, upstream_model, endpoint, method, status_code, stream, prompt_tokens, completion_tokens, \
@@ -54,9 +54,9 @@ fn insertion<D>(statement: usize, rows: &[LogRow]) -> Result<Query<'static, D, D
 where
     D: Database<Arguments: IntoArguments<D>>,
     i64: for<'a> Encode<'a, D> + Type<D>,
-    String: for<'a> Encode<'a, D> + Type<D>,
+    Text: for<'a> Encode<'a, D> + Type<D>,
     Option<i64>: for<'a> Encode<'a, D>,
-    Option<String>: for<'a> Encode<'a, D>,
+    Option<Text>: for<'a> Encode<'a, D>,
 {
     let mut arguments = D::Arguments::default();
     rows.iter().try_for_each(|row| add(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
@@ -68,21 +68,21 @@ where
 fn add<A: Arguments>(row: &LogRow, arguments: &mut A) -> Result<(), BoxDynError>
 where
     i64: for<'a> Encode<'a, A::Database> + Type<A::Database>,
-    String: for<'a> Encode<'a, A::Database> + Type<A::Database>,
+    Text: for<'a> Encode<'a, A::Database> + Type<A::Database>,
     Option<i64>: for<'a> Encode<'a, A::Database>,
-    Option<String>: for<'a> Encode<'a, A::Database>,
+    Option<Text>: for<'a> Encode<'a, A::Database>,
 {
     arguments.add(row.id)?;
-    arguments.add(storable(&row.request_id))?;
+    arguments.add(storable_text(&row.request_id))?;
     arguments.add(row.created_at)?;
     arguments.add(row.provider_id)?;
-    arguments.add(row.provider_name.as_deref().map(storable))?;
-    arguments.add(row.provider_type.as_deref().map(storable))?;
-    arguments.add(row.provider_key.as_deref().map(storable))?;
-    arguments.add(row.model.as_deref().map(storable))?;
-    arguments.add(row.upstream_model.as_deref().map(storable))?;
-    arguments.add(storable(&row.endpoint))?;
-    arguments.add(storable(&row.method))?;
+    arguments.add(row.provider_name.as_ref().map(storable_text))?;
+    arguments.add(row.provider_type.as_ref().map(storable_text))?;
+    arguments.add(row.provider_key.as_ref().map(storable_text))?;
+    arguments.add(row.model.as_ref().map(storable_text))?;
+    arguments.add(row.upstream_model.as_ref().map(storable_text))?;
+    arguments.add(storable_text(&row.endpoint))?;
+    arguments.add(storable_text(&row.method))?;
     arguments.add(row.status_code)?;
     arguments.add(i64::from(row.stream))?;
     arguments.add(row.prompt_tokens)?;
@@ -97,24 +97,33 @@ where
     arguments.add(row.latency_ms)?;
     arguments.add(row.ttft_ms)?;
     arguments.add(row.attempts)?;
-    arguments.add(row.error_code.as_deref().map(storable))?;
-    arguments.add(row.error_message.as_deref().map(storable))?;
-    arguments.add(row.dropped.as_deref().map(storable))?;
-    arguments.add(row.approximated.as_deref().map(storable))?;
-    arguments.add(row.protocol.as_deref().map(storable))?;
-    arguments.add(row.upstream_protocol.as_deref().map(storable))?;
+    arguments.add(row.error_code.as_ref().map(storable_text))?;
+    arguments.add(row.error_message.as_ref().map(storable_text))?;
+    arguments.add(row.dropped.as_ref().map(storable_text))?;
+    arguments.add(row.approximated.as_ref().map(storable_text))?;
+    arguments.add(row.protocol.as_ref().map(storable_text))?;
+    arguments.add(row.upstream_protocol.as_ref().map(storable_text))?;
     arguments.add(row.key_id)?;
-    arguments.add(row.key_name.as_deref().map(storable))?;
-    arguments.add(row.ip_address.as_deref().map(storable))?;
-    arguments.add(row.user_agent.as_deref().map(storable))?;
-    arguments.add(row.cache_status.as_deref().map(storable))?;
+    arguments.add(row.key_name.as_ref().map(storable_text))?;
+    arguments.add(row.ip_address.as_ref().map(storable_text))?;
+    arguments.add(row.user_agent.as_ref().map(storable_text))?;
+    arguments.add(row.cache_status.as_ref().map(storable_text))?;
     arguments.add(row.saved_cost)?;
     Ok(())
 }
 
+/// The same of a text of a row, which is nearly always fit as it is.
+fn storable_text(text: &Text) -> Text {
+    if is_storable(text) { text.clone() } else { storable(text).into() }
+}
+
+fn is_storable(text: &str) -> bool {
+    text.len() <= LONGEST_TEXT && !text.as_bytes().contains(&0)
+}
+
 /// `text` without the character that PostgreSQL cannot hold, and no longer than a log should be.
 pub(super) fn storable(text: &str) -> String {
-    if text.len() <= LONGEST_TEXT && !text.as_bytes().contains(&0) {
+    if is_storable(text) {
         return text.to_owned();
     }
     let mut characters = text.chars().filter(|character| *character != '\0');

@@ -1,29 +1,34 @@
 //! The request log: one row a request.
 
+use std::sync::Arc;
+
 use llm_protocol::ir::Usage;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use super::{Store, StoreError, db, log_rows::storable, row::from_row};
+
+/// A text that many rows have, such as a name: written down once, however many hold it.
+pub type Text = Arc<str>;
 
 /// One row of `request_log`: what became of a request. What is not known is `None`, never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogRow {
     /// One of those that [`Store::reserve_log_ids`] gave out.
     pub id: i64,
-    pub request_id: String,
+    pub request_id: Text,
     pub created_at: i64,
     /// Who answered, or who failed last.
     pub provider_id: Option<i64>,
-    pub provider_name: Option<String>,
-    pub provider_type: Option<String>,
+    pub provider_name: Option<Text>,
+    pub provider_type: Option<Text>,
     /// With which of the provider's keys, where it has several.
-    pub provider_key: Option<String>,
+    pub provider_key: Option<Text>,
     /// As the client named it.
-    pub model: Option<String>,
+    pub model: Option<Text>,
     /// As the provider knows it.
-    pub upstream_model: Option<String>,
-    pub endpoint: String,
-    pub method: String,
+    pub upstream_model: Option<Text>,
+    pub endpoint: Text,
+    pub method: Text,
     pub status_code: i64,
     pub stream: bool,
     pub prompt_tokens: Option<i64>,
@@ -43,22 +48,22 @@ pub struct LogRow {
     pub ttft_ms: Option<i64>,
     pub attempts: i64,
     /// `None` means that the client got a complete answer.
-    pub error_code: Option<String>,
-    pub error_message: Option<String>,
+    pub error_code: Option<Text>,
+    pub error_message: Option<Text>,
     /// Fields that translation had to leave out, comma-separated.
-    pub dropped: Option<String>,
+    pub dropped: Option<Text>,
     /// Fields that it said in a nearby form, comma-separated.
-    pub approximated: Option<String>,
+    pub approximated: Option<Text>,
     /// What the client spoke.
-    pub protocol: Option<String>,
+    pub protocol: Option<Text>,
     /// What the provider was asked in.
-    pub upstream_protocol: Option<String>,
+    pub upstream_protocol: Option<Text>,
     pub key_id: Option<i64>,
-    pub key_name: Option<String>,
-    pub ip_address: Option<String>,
-    pub user_agent: Option<String>,
+    pub key_name: Option<Text>,
+    pub ip_address: Option<Text>,
+    pub user_agent: Option<Text>,
     /// `hit`, `miss` or `bypass`; `None` where the cache of answers was not asked.
-    pub cache_status: Option<String>,
+    pub cache_status: Option<Text>,
     /// Nano-dollars that a hit would have cost.
     pub saved_cost: Option<i64>,
 }
@@ -81,16 +86,16 @@ impl LogRow {
 
 from_row!(LogRow, |row| Self {
     id: row.int("id")?,
-    request_id: row.text("request_id")?,
+    request_id: row.text("request_id")?.into(),
     created_at: row.int("created_at")?,
     provider_id: row.int_if_any("provider_id")?,
-    provider_name: row.text_if_any("provider_name")?,
-    provider_type: row.text_if_any("provider_type")?,
-    provider_key: row.text_if_any("provider_key")?,
-    model: row.text_if_any("model")?,
-    upstream_model: row.text_if_any("upstream_model")?,
-    endpoint: row.text("endpoint")?,
-    method: row.text("method")?,
+    provider_name: row.text_if_any("provider_name")?.map(Text::from),
+    provider_type: row.text_if_any("provider_type")?.map(Text::from),
+    provider_key: row.text_if_any("provider_key")?.map(Text::from),
+    model: row.text_if_any("model")?.map(Text::from),
+    upstream_model: row.text_if_any("upstream_model")?.map(Text::from),
+    endpoint: row.text("endpoint")?.into(),
+    method: row.text("method")?.into(),
     status_code: row.int("status_code")?,
     stream: row.flag("stream")?,
     prompt_tokens: row.int_if_any("prompt_tokens")?,
@@ -105,17 +110,17 @@ from_row!(LogRow, |row| Self {
     latency_ms: row.int("latency_ms")?,
     ttft_ms: row.int_if_any("ttft_ms")?,
     attempts: row.int("attempts")?,
-    error_code: row.text_if_any("error_code")?,
-    error_message: row.text_if_any("error_message")?,
-    dropped: row.text_if_any("dropped")?,
-    approximated: row.text_if_any("approximated")?,
-    protocol: row.text_if_any("protocol")?,
-    upstream_protocol: row.text_if_any("upstream_protocol")?,
+    error_code: row.text_if_any("error_code")?.map(Text::from),
+    error_message: row.text_if_any("error_message")?.map(Text::from),
+    dropped: row.text_if_any("dropped")?.map(Text::from),
+    approximated: row.text_if_any("approximated")?.map(Text::from),
+    protocol: row.text_if_any("protocol")?.map(Text::from),
+    upstream_protocol: row.text_if_any("upstream_protocol")?.map(Text::from),
     key_id: row.int_if_any("key_id")?,
-    key_name: row.text_if_any("key_name")?,
-    ip_address: row.text_if_any("ip_address")?,
-    user_agent: row.text_if_any("user_agent")?,
-    cache_status: row.text_if_any("cache_status")?,
+    key_name: row.text_if_any("key_name")?.map(Text::from),
+    ip_address: row.text_if_any("ip_address")?.map(Text::from),
+    user_agent: row.text_if_any("user_agent")?.map(Text::from),
+    cache_status: row.text_if_any("cache_status")?.map(Text::from),
     saved_cost: row.int_if_any("saved_cost")?,
 });
 

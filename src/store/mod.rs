@@ -34,7 +34,7 @@ pub use self::{
     error::StoreError,
     keys::ApiKey,
     log_contents::LogContent,
-    logs::{LogFilter, LogPage, LogPlace, LogRow},
+    logs::{LogFilter, LogPage, LogPlace, LogRow, Text},
     model_providers::ModelProvider,
     models::Model,
     nodes::Node,

@@ -23,78 +23,86 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let about = event.metadata();
-        line.write_str(&clock::rfc3339(clock::now_micros()))?;
-        line.write_str(match *about.level() {
+        // Put together here, since each piece that is given to the writer takes a call through a table.
+        let mut text = String::with_capacity(LINE);
+        text.push_str(&clock::rfc3339(clock::now_micros()));
+        text.push_str(match *about.level() {
             Level::ERROR => " ERROR ",
             Level::WARN => "  WARN ",
             Level::INFO => "  INFO ",
             Level::DEBUG => " DEBUG ",
             Level::TRACE => " TRACE ",
-        })?;
-        line.write_str(about.target())?;
-        line.write_char(':')?;
-        let mut fields = Fields { line: &mut line, outcome: Ok(()) };
+        });
+        text.push_str(about.target());
+        text.push(':');
+        let mut fields = Fields { line: &mut text, outcome: Ok(()) };
         event.record(&mut fields);
         fields.outcome?;
-        line.write_char('\n')
+        text.push('\n');
+        line.write_str(&text)
     }
 }
 
+/// As long as most lines are, in bytes.
+const LINE: usize = 512;
+
 /// The message and what comes with it, each behind a space.
-struct Fields<'a, 'w> {
-    line: &'a mut Writer<'w>,
+struct Fields<'a> {
+    line: &'a mut String,
     outcome: fmt::Result,
 }
 
-impl Fields<'_, '_> {
-    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let write = || {
-            self.line.write_char(' ')?;
-            if field.name() != "message" {
-                self.line.write_str(field.name())?;
-                self.line.write_char('=')?;
-            }
-            value(self.line)
-        };
-        // Of more than one error the first tells.
-        self.outcome = self.outcome.and_then(|()| write());
+impl Fields<'_> {
+    /// The line, as far as the field's value.
+    fn begin(&mut self, field: &Field) -> &mut String {
+        self.line.push(' ');
+        if field.name() != "message" {
+            self.line.push_str(field.name());
+            self.line.push('=');
+        }
+        self.line
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, |line| {
-            match value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte)) {
-                true => [r#"""#, value, r#"""#].into_iter().try_for_each(|part| line.write_str(part)),
-                false => write!(line, "{value:?}"),
-            }
-        });
+        let line = self.begin(field);
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte)) {
+            line.push('"');
+            line.push_str(value);
+            line.push('"');
+        } else {
+            line.push_str(&format!("{value:?}"));
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.write(field, |line| line.write_str(itoa::Buffer::new().format(value)));
+        self.begin(field).push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.write(field, |line| line.write_str(itoa::Buffer::new().format(value)));
+        self.begin(field).push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.write(field, |line| line.write_str(if value { "true" } else { "false" }));
+        self.begin(field).push_str(if value { "true" } else { "false" });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, |line| write!(Harmless(line), "{value:?}"));
+        let outcome = write!(Harmless(self.begin(field)), "{value:?}");
+        // Of more than one error the first tells.
+        self.outcome = self.outcome.and(outcome);
     }
 }
 
 /// Writes control characters by their code: what others wrote must neither end the line nor steer a terminal.
-struct Harmless<'a, 'w>(&'a mut Writer<'w>);
+struct Harmless<'a>(&'a mut String);
 
-impl fmt::Write for Harmless<'_, '_> {
+impl fmt::Write for Harmless<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return self.0.write_str(text);
+            self.0.push_str(text);
+            return Ok(());
         }
         text.chars().try_for_each(|letter| match letter.is_control() {
             true => write!(self.0, "{}", letter.escape_default()),

@@ -4,7 +4,6 @@
 //! task instead of two, and a body is read as fast as somebody takes it.
 
 use std::{
-    collections::HashMap,
     error::Error,
     fmt, io,
     pin::{Pin, pin},
@@ -14,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use futures_util::future::poll_fn;
 use http_body_util::Full;
 use hyper::{

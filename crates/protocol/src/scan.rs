@@ -20,7 +20,18 @@ pub(crate) enum Fault {
 }
 
 /// The members of the object that `text` is, keys as they read, values as they are written.
-pub(crate) fn members<'a>(text: &'a str, each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
+pub(crate) fn members<'a>(text: &'a str, mut each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
+    object(text, |key, scan| {
+        each(key, scan.value()?);
+        Ok(())
+    })
+}
+
+/// The object that `text` is, whose every value `each` has to pass: whole, or by looking into it.
+pub(crate) fn object<'a>(
+    text: &'a str,
+    each: impl FnMut(Cow<'a, str>, &mut Scan<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut scan = Scan::of(text);
     scan.object(each)?;
     scan.end()
@@ -36,8 +47,11 @@ pub(crate) fn objects<'a>(
     let mut count = 0;
     let mut more = scan.open(b'[', "an array").map(|()| !scan.closes(b']')).map_err(|_| NoObjects::NoArray)?;
     while more {
-        scan.space();
-        scan.object(|key, value| each(count, key, value)).map_err(|_| NoObjects::At(count))?;
+        let member = |key, scan: &mut Scan<'a>| {
+            each(count, key, scan.value()?);
+            Ok(())
+        };
+        scan.object(member).map_err(|_| NoObjects::At(count))?;
         count += 1;
         more = scan.goes_on(b']', "`,` or `]`").map_err(|_| NoObjects::NoArray)?;
     }
@@ -52,7 +66,8 @@ pub(crate) enum NoObjects {
     At(usize),
 }
 
-struct Scan<'a> {
+/// A place in a text that is being passed.
+pub(crate) struct Scan<'a> {
     text: &'a str,
     at: usize,
     /// Not even between its tokens is there a control character, as in all that is not laid out for people. So none has to be
@@ -67,13 +82,28 @@ impl<'a> Scan<'a> {
         Self { text, at: 0, printable: least >= b' ' }
     }
 
-    fn object(&mut self, mut each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Fault> {
+    /// The object that stands here, whose every value `each` has to pass.
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(Cow<'a, str>, &mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         self.open(b'{', "an object")?;
         let mut more = !self.closes(b'}');
         while more {
             let key = self.key()?;
-            each(key, self.value()?);
+            each(key, self)?;
             more = self.goes_on(b'}', "`,` or `}`")?;
+        }
+        Ok(())
+    }
+
+    /// The array that stands here, whose every item `each` has to pass.
+    pub(crate) fn array(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        self.open(b'[', "an array")?;
+        let mut more = !self.closes(b']');
+        while more {
+            each(self)?;
+            more = self.goes_on(b']', "`,` or `]`")?;
         }
         Ok(())
     }
@@ -103,9 +133,9 @@ impl<'a> Scan<'a> {
     fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.space();
         let start = self.at;
-        self.string()?;
+        let escaped = self.string()?;
         let written = &self.text[start..self.at];
-        let key = match written.contains('\\') {
+        let key = match escaped {
             false => Cow::Borrowed(&written[1..written.len() - 1]),
             true => match serde_json::from_str(written) {
                 Ok(key) => Cow::Owned(key),
@@ -121,14 +151,20 @@ impl<'a> Scan<'a> {
         if self.eat(b':') { Ok(()) } else { self.fault("`:`") }
     }
 
+    /// Whether `null` stands here, which is then passed.
+    pub(crate) fn null(&mut self) -> bool {
+        self.space();
+        self.peek() == Some(b'n') && self.word("null").is_ok()
+    }
+
     /// A value that stands within the outermost one. What is open within it is kept as bits: those of objects are set.
-    fn value(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
         self.space();
         let start = self.at;
         let (mut depth, mut objects) = (1, 0_u128);
         loop {
             match self.peek() {
-                Some(b'"') => self.string()?,
+                Some(b'"') => drop(self.string()?),
                 Some(bracket @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
                         return Err(Fault::TooDeep);
@@ -178,15 +214,18 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), Fault> {
+    /// Says whether anything in it is escaped.
+    fn string(&mut self) -> Result<bool, Fault> {
         if !self.eat(b'"') {
             return self.fault("a string");
         }
+        let mut escaped = false;
         loop {
             self.at += plain(&self.text.as_bytes()[self.at..], self.printable);
             if self.eat(b'"') {
-                return Ok(());
+                return Ok(escaped);
             }
+            escaped = true;
             if !self.eat(b'\\') {
                 return self.fault("the end of a string");
             }
@@ -247,7 +286,7 @@ impl<'a> Scan<'a> {
         here
     }
 
-    fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
+    pub(crate) fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
         Err(Fault::Syntax { expected, at: self.at })
     }
 }

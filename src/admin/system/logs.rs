@@ -19,7 +19,7 @@ use crate::{
     http::error::Failure,
     journal::{Content, Excerpt},
     secret::CannotOpen,
-    store::{LogFilter, LogPage, LogPlace, LogRow},
+    store::{LogFilter, LogPage, LogPlace, LogRow, Text},
 };
 
 /// One page of the log, newest first.
@@ -261,16 +261,16 @@ impl From<LogRow> for LogView {
     fn from(row: LogRow) -> Self {
         Self {
             id: row.id,
-            request_id: row.request_id,
+            request_id: row.request_id.to_string(),
             created_at: clock::rfc3339(row.created_at),
             provider_id: row.provider_id,
-            provider_name: row.provider_name,
-            provider_type: row.provider_type,
-            provider_key: row.provider_key,
-            model: row.model,
-            upstream_model: row.upstream_model,
-            endpoint: row.endpoint,
-            method: row.method,
+            provider_name: text(row.provider_name),
+            provider_type: text(row.provider_type),
+            provider_key: text(row.provider_key),
+            model: text(row.model),
+            upstream_model: text(row.upstream_model),
+            endpoint: row.endpoint.to_string(),
+            method: row.method.to_string(),
             status_code: row.status_code,
             stream: row.stream,
             prompt_tokens: row.prompt_tokens,
@@ -285,20 +285,24 @@ impl From<LogRow> for LogView {
             latency_ms: row.latency_ms,
             ttft_ms: row.ttft_ms,
             attempts: row.attempts,
-            error_code: row.error_code,
-            error_message: row.error_message,
+            error_code: text(row.error_code),
+            error_message: text(row.error_message),
             dropped: paths(row.dropped.as_deref()),
             approximated: paths(row.approximated.as_deref()),
-            protocol: row.protocol,
-            upstream_protocol: row.upstream_protocol,
+            protocol: text(row.protocol),
+            upstream_protocol: text(row.upstream_protocol),
             key_id: row.key_id,
-            key_name: row.key_name,
-            ip_address: row.ip_address,
-            user_agent: row.user_agent,
-            cache_status: row.cache_status,
+            key_name: text(row.key_name),
+            ip_address: text(row.ip_address),
+            user_agent: text(row.user_agent),
+            cache_status: text(row.cache_status),
             saved_cost: row.saved_cost.map(dollars),
         }
     }
+}
+
+fn text(shared: Option<Text>) -> Option<String> {
+    shared.map(|text| text.to_string())
 }
 
 fn paths(list: Option<&str>) -> Vec<String> {

@@ -31,6 +31,7 @@ use super::{
     auth, count,
     record::Record,
     tell_attempts,
+    together::others_first,
     transcript::Transcript,
 };
 use crate::{
@@ -126,11 +127,11 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     let address = auth::address(app, &parts);
     let row = LogRow {
         created_at: clock::now_micros(),
-        endpoint: parts.uri.path().to_owned(),
-        method: parts.method.to_string(),
-        protocol: Some(inbound.id().as_str().to_owned()),
-        ip_address: address.map(|ip| ip.to_string()),
-        user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.chars().take(300).collect()),
+        endpoint: parts.uri.path().into(),
+        method: parts.method.as_str().into(),
+        protocol: Some(inbound.id().as_str().into()),
+        ip_address: address.map(|ip| ip.to_string().into()),
+        user_agent: text(&parts.headers, header::USER_AGENT).map(|agent| agent.get(..300).unwrap_or(agent).into()),
         ..LogRow::default()
     };
     let mut record = Record::begin(app.clone(), &request_id, row, &parts.headers);
@@ -168,6 +169,7 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
     if let Some(traceparent) = traceparent {
         response.headers_mut().insert(TRACEPARENT, traceparent);
     }
+    others_first(app).await;
     match transcript {
         Some(transcript) => transcript.of(response),
         None => response,

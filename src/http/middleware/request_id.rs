@@ -8,10 +8,14 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Response},
 };
 use llm_protocol::Inbound;
+use rand::RngExt;
 use tokio::time::Instant;
-use uuid::Uuid;
+use uuid::Builder;
 
-use crate::http::{dialect::dialect, error::complete};
+use crate::{
+    chance, clock,
+    http::{dialect::dialect, error::complete},
+};
 
 /// Carries the id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,7 +45,16 @@ impl RequestId {
 
     /// An id that no request has had.
     pub fn fresh() -> Self {
-        Self { text: format!("req_{}", Uuid::now_v7().simple()).into(), chosen: false }
+        let millis = (clock::now_micros() / 1000).unsigned_abs();
+        let id = Builder::from_unix_timestamp_millis(millis, &chance::lots().random()).into_uuid();
+        let mut text = *b"req_00000000000000000000000000000000";
+        id.simple().encode_lower(&mut text[4..]);
+        Self { text: String::from_utf8_lossy(&text).into(), chosen: false }
+    }
+
+    /// The same text for whoever keeps it.
+    pub fn shared(&self) -> Arc<str> {
+        self.text.clone()
     }
 
     /// What ids that are made here may be made of: this id, or a new one where a client chose this one. What is kept under
@@ -90,11 +103,13 @@ impl Stamp {
     pub fn show(&self, response: &mut Response<Body>) {
         complete(response, self.inbound, &self.id);
         let tenths = self.began.elapsed().as_micros() / 100;
-        let took = format!("{}.{}", tenths / 10, tenths % 10);
-        for (name, text) in [(REQUEST_ID, &*self.id), (SHORT_REQUEST_ID, &*self.id), (PROCESS_TIME, &*took)] {
-            let value = HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
-            response.headers_mut().insert(name, value);
-        }
+        let took = [itoa::Buffer::new().format(tenths / 10), ".", itoa::Buffer::new().format(tenths % 10)].concat();
+        let value = |text: &str| HeaderValue::from_str(text).expect("an id or a number has only visible ASCII");
+        let (id, took) = (value(&self.id), value(&took));
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(SHORT_REQUEST_ID, id);
+        headers.insert(PROCESS_TIME, took);
     }
 }
 

@@ -4,6 +4,8 @@
 //! removes the length silently and closes the connection after the answer, which is safe; saying so is better. Heads that
 //! were sent ahead of the former answer are not looked at here, since only the library knows where those begin.
 
+use memchr::memchr;
+
 /// The names whose meeting is looked for, and which of them were seen.
 const LENGTH: &[u8] = b"content-length";
 const ENCODING: &[u8] = b"transfer-encoding";
@@ -26,14 +28,28 @@ pub struct HeadScan {
 
 impl HeadScan {
     /// Takes further bytes of the head. Whether both headers have been seen by now.
-    pub fn push(&mut self, bytes: &[u8]) -> bool {
-        for &byte in bytes {
-            if self.over {
-                break;
+    pub fn push(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.over && !bytes.is_empty() {
+            let end = memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+            let (piece, rest) = bytes.split_at(end);
+            match piece.strip_suffix(b"\n") {
+                Some(line) if self.length == 0 && !self.past_name => self.line(line),
+                _ => piece.iter().for_each(|byte| self.step(*byte)),
             }
-            self.step(byte);
+            bytes = rest;
         }
         self.has_length && self.has_encoding
+    }
+
+    /// Takes a line that has come whole.
+    fn line(&mut self, line: &[u8]) {
+        let empty = line.iter().all(|byte| *byte == b'\r');
+        let begins = |name: &[u8]| line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name);
+        // Empty lines before the request line are allowed and mean nothing.
+        self.over = self.in_headers && empty;
+        self.has_length |= self.in_headers && begins(LENGTH);
+        self.has_encoding |= self.in_headers && begins(ENCODING);
+        self.in_headers |= !empty;
     }
 
     fn step(&mut self, byte: u8) {

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -49,6 +49,13 @@ impl ClientIo {
         if self.scan.push(bytes) {
             self.phase.set_ambiguous();
         }
+    }
+
+    /// All that has come was read. Said here, it saves asking the system once more only to be told so; whatever comes next is
+    /// told by an event of its own.
+    fn is_drained(&self) {
+        // This is how a socket takes note of an error that it has not seen itself.
+        let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
     }
 
     fn forget_old_head(&mut self) {
@@ -106,6 +113,9 @@ impl AsyncRead for ClientIo {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(_) => {
+                    if buffer.remaining() > 0 {
+                        self.is_drained();
+                    }
                     self.on_bytes(&buffer.filled()[before..]);
                     return Poll::Ready(Ok(()));
                 }
@@ -150,7 +160,7 @@ impl AsyncWrite for ClientIo {
 /// says nothing about what comes after them.
 #[cfg(target_os = "linux")]
 pub async fn closed(stream: &TcpStream) {
-    while let Ok(ready) = stream.ready(tokio::io::Interest::PRIORITY).await {
+    while let Ok(ready) = stream.ready(Interest::PRIORITY).await {
         if ready.is_read_closed() {
             return;
         }

@@ -16,7 +16,7 @@ async fn stage() -> (Gateway, tempfile::TempDir) {
     let store = Store::open(&url).unwrap();
     let row = |id: i64| LogRow {
         id: 1_000_000 + id,
-        request_id: format!("req-{id}"),
+        request_id: format!("req-{id}").into(),
         created_at: 1_000_000 * (id / 7),
         endpoint: "/v1/chat/completions".into(),
         method: "POST".into(),

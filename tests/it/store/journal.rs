@@ -19,7 +19,7 @@ fn key() -> Arc<ContentKey> {
 }
 
 fn row(n: usize) -> LogRow {
-    LogRow { request_id: format!("req_{n}"), ..LogRow::default() }
+    LogRow { request_id: format!("req_{n}").into(), ..LogRow::default() }
 }
 
 async fn stored(store: &Store) -> i64 {

@@ -21,7 +21,7 @@ fn content(log_id: i64, created_at: i64) -> LogContent {
 }
 
 async fn contents_are_found_with_their_row_and_written_twice_they_stay_as_they_are(store: Store) {
-    let row = |id| LogRow { id, created_at: 1000 + id, request_id: format!("req_{id}"), ..LogRow::default() };
+    let row = |id| LogRow { id, created_at: 1000 + id, request_id: format!("req_{id}").into(), ..LogRow::default() };
     store.insert_logs(&[row(1), row(2)]).await.unwrap();
     store.insert_log_contents(&[content(1, 1001)]).await.unwrap();
     store.insert_log_contents(&[LogContent { request: Vec::new(), ..content(1, 1001) }]).await.unwrap();

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::{
     ir::{Finish, FinishReason, Usage},
     openai::lenient::{Num, Raw, Str, read},
+    scan::{Fault, Scan},
 };
 
 #[derive(Default, Deserialize)]
@@ -40,11 +41,63 @@ struct Details {
 /// The counts that `raw` holds, if it holds any.
 pub fn usage(raw: Raw<'_>) -> Option<Usage> {
     let counts: Counts<'_> = read(raw)?;
+    let prompt = read(counts.prompt_tokens_details).unwrap_or_default();
+    let completion = read(counts.completion_tokens_details).unwrap_or_default();
+    told(&counts, &prompt, &completion)
+}
+
+/// The same of counts that are whole numbers or `null`, and details that are objects of such; fails where something else stands,
+/// which takes a closer look.
+pub fn plain_usage(scan: &mut Scan<'_>) -> Result<Option<Usage>, Fault> {
+    let (mut counts, mut prompt, mut completion) = (Counts::default(), Details::default(), Details::default());
+    scan.object(|key, scan| {
+        let count = match &*key {
+            "prompt_tokens_details" => return details(scan, &mut prompt),
+            "completion_tokens_details" => return details(scan, &mut completion),
+            "prompt_tokens" => &mut counts.prompt_tokens,
+            "completion_tokens" => &mut counts.completion_tokens,
+            "total_tokens" => &mut counts.total_tokens,
+            "prompt_cache_hit_tokens" => &mut counts.prompt_cache_hit_tokens,
+            "cached_tokens" => &mut counts.cached_tokens,
+            "cache_read_input_tokens" => &mut counts.cache_read_input_tokens,
+            "cache_creation_input_tokens" => &mut counts.cache_creation_input_tokens,
+            "reasoning_tokens" => &mut counts.reasoning_tokens,
+            _ => return scan.value().map(drop),
+        };
+        plain_count(scan, count)
+    })?;
+    Ok(told(&counts, &prompt, &completion))
+}
+
+fn details(scan: &mut Scan<'_>, details: &mut Details) -> Result<(), Fault> {
+    if scan.null() {
+        return Ok(());
+    }
+    scan.object(|key, scan| {
+        let count = match &*key {
+            "cached_tokens" => &mut details.cached_tokens,
+            "cache_write_tokens" => &mut details.cache_write_tokens,
+            "reasoning_tokens" => &mut details.reasoning_tokens,
+            _ => return scan.value().map(drop),
+        };
+        plain_count(scan, count)
+    })
+}
+
+/// A count that stands there once, as a whole number or `null`.
+fn plain_count(scan: &mut Scan<'_>, count: &mut Num) -> Result<(), Fault> {
+    let text = scan.value()?;
+    let once = count.0.is_none();
+    if text != "null" {
+        count.0 = text.parse().ok();
+    }
+    if once && (count.0.is_some() || text == "null") { Ok(()) } else { scan.fault("a count") }
+}
+
+fn told(counts: &Counts<'_>, prompt: &Details, completion: &Details) -> Option<Usage> {
     if counts.prompt_tokens.0.is_none() && counts.completion_tokens.0.is_none() {
         return None;
     }
-    let prompt: Details = read(counts.prompt_tokens_details).unwrap_or_default();
-    let completion: Details = read(counts.completion_tokens_details).unwrap_or_default();
     let cached =
         [prompt.cached_tokens, counts.prompt_cache_hit_tokens, counts.cached_tokens, counts.cache_read_input_tokens];
     let written = prompt.cache_write_tokens.0.or(counts.cache_creation_input_tokens.0);
@@ -111,6 +164,7 @@ pub fn stop_sequence(own: &Str<'_>, stop_reason: Raw<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan;
 
     fn read_usage(text: &str) -> Usage {
         let raw = RawValue::from_string(text.to_owned()).unwrap();
@@ -123,6 +177,41 @@ mod tests {
             r#"{"prompt_tokens":12.0,"completion_tokens":"3","prompt_tokens_details":null,"completion_tokens_details":7,"cost":{}}"#,
         );
         assert_eq!((usage.input, usage.output, usage.cache_read), (12, 3, 0));
+    }
+
+    fn fast(text: &str) -> Option<Usage> {
+        let whole = format!(r#"{{"usage":{text}}}"#);
+        let mut usage = None;
+        scan::object(&whole, |_, scan| {
+            usage = plain_usage(scan)?;
+            Ok(())
+        })
+        .ok()?;
+        usage
+    }
+
+    #[test]
+    fn what_is_plain_is_read_the_same_in_the_fast_way_and_anything_else_is_left() {
+        for plain in [
+            r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}}"#,
+            r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":20,"completion_tokens_details":{"reasoning_tokens":8},"x":[1.5]}"#,
+            r#"{"prompt_tokens":9,"cached_tokens":null,"prompt_cache_hit_tokens":2,"prompt_tokens_details":null}"#,
+            r#"{"completion_tokens":9,"cache_read_input_tokens":2,"cache_creation_input_tokens":1,"reasoning_tokens":1}"#,
+        ] {
+            assert_eq!(fast(plain), Some(read_usage(plain)), "{plain}");
+        }
+        for odd in [
+            r#"{"prompt_tokens":9.0}"#,
+            r#"{"prompt_tokens":"9"}"#,
+            r#"{"prompt_tokens":-9}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens":8}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens_details":7}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":1e1}}"#,
+            r#"{"total_tokens":9}"#,
+            "[]",
+        ] {
+            assert_eq!(fast(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -1,54 +1,79 @@
 //! What is counted of a whole answer that passes on as it is.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, de::IgnoredAny};
-
 use super::counts::{self, End};
 use crate::{
-    ir::{Output, Response},
-    openai::lenient::{Raw, Str},
+    ir::{Output, Response, Usage},
+    scan::{self, Fault, Scan},
 };
 
-/// An answer of the usual shape, in which nothing is looked at that was said.
-#[derive(Deserialize)]
-struct Usual<'a> {
-    #[serde(borrow, default)]
-    object: Str<'a>,
-    #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
-    #[serde(borrow, default)]
-    usage: Raw<'a>,
-    #[serde(borrow, default)]
-    error: Raw<'a>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(rename = "message")]
-    _message: IgnoredAny,
-    #[serde(borrow)]
-    finish_reason: Cow<'a, str>,
-    #[serde(borrow, default)]
-    error: Raw<'a>,
+/// What is looked at in an answer of the usual shape: nothing that was said.
+#[derive(Default)]
+struct Answer {
+    choices: Option<Vec<Output>>,
+    usage: Option<Usage>,
 }
 
 /// The usage of an answer and why it ended; `None` where it takes a closer look to tell.
 pub fn summary(body: &[u8]) -> Option<Response> {
     let text = simdutf8::basic::from_utf8(body).ok()?;
-    let answer: Usual<'_> = serde_json::from_str(text).ok()?;
-    if answer.choices.is_empty() || answer.error.is_some() || answer.object.as_str() == "error" {
-        return None;
-    }
-    let outputs = answer.choices.iter().map(output).collect::<Option<Vec<_>>>()?;
-    Some(Response { outputs, usage: Some(counts::usage(answer.usage)?), ..Response::default() })
+    let mut answer = Answer::default();
+    scan::object(text, |key, scan| match &*key {
+        "object" => usual(scan, |object| object != "\"error\"" && !object.contains('\\')),
+        "error" => usual(scan, |error| error == "null"),
+        "choices" => once(&mut answer.choices, scan, choices),
+        "usage" => once(&mut answer.usage, scan, |scan| match counts::plain_usage(scan)? {
+            Some(usage) => Ok(usage),
+            None => scan.fault("counts"),
+        }),
+        _ => scan.value().map(drop),
+    })
+    .ok()?;
+    let outputs = answer.choices.filter(|choices| !choices.is_empty())?;
+    Some(Response { outputs, usage: Some(answer.usage?), ..Response::default() })
 }
 
-fn output(choice: &Choice<'_>) -> Option<Output> {
-    let has_calls = ["tool_calls", "function_call"].contains(&&*choice.finish_reason);
-    match counts::end(&choice.finish_reason, has_calls, None) {
-        End::Finish(finish) if choice.error.is_none() => Some(Output { finish: Some(finish), ..Output::default() }),
-        _ => None,
+fn choices(scan: &mut Scan<'_>) -> Result<Vec<Output>, Fault> {
+    let mut outputs = Vec::with_capacity(1);
+    scan.array(|scan| {
+        outputs.push(choice(scan)?);
+        Ok(())
+    })?;
+    Ok(outputs)
+}
+
+fn choice(scan: &mut Scan<'_>) -> Result<Output, Fault> {
+    let (mut message, mut reason) = (None, None);
+    scan.object(|key, scan| match &*key {
+        "error" => usual(scan, |error| error == "null"),
+        "message" => once(&mut message, scan, |scan| scan.value().map(drop)),
+        "finish_reason" => once(&mut reason, scan, Scan::value),
+        _ => scan.value().map(drop),
+    })?;
+    let quoted = |text: &str| text.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('\\')).map(end);
+    match message.and(reason).and_then(quoted) {
+        Some(End::Finish(finish)) => Ok(Output { finish: Some(finish), ..Output::default() }),
+        _ => scan.fault("a usual end"),
+    }
+}
+
+fn end(reason: &str) -> End {
+    counts::end(reason, ["tool_calls", "function_call"].contains(&reason), None)
+}
+
+/// A value that is as it usually is.
+fn usual(scan: &mut Scan<'_>, is_usual: impl FnOnce(&str) -> bool) -> Result<(), Fault> {
+    if is_usual(scan.value()?) { Ok(()) } else { scan.fault("what is usual") }
+}
+
+/// A member that does not stand twice.
+fn once<'a, T>(
+    place: &mut Option<T>,
+    scan: &mut Scan<'a>,
+    read: impl FnOnce(&mut Scan<'a>) -> Result<T, Fault>,
+) -> Result<(), Fault> {
+    match place.replace(read(scan)?) {
+        None => Ok(()),
+        Some(_) => scan.fault("a member once"),
     }
 }
 
@@ -86,6 +111,11 @@ mod tests {
             format!(r#"{{"choices":[{{{message},"finish_reason":"stop","error":{{"code":500}}}}],{USAGE}}}"#),
             format!(r#"{{"choices":[{{{message},"finish_reason":"stop"}}],"error":{{"code":500}},{USAGE}}}"#),
             format!(r#"{{"choices":{{}},{USAGE}}}"#),
+            format!(r#"{{"choices":[{{}}],{USAGE}}}"#),
+            format!(r#"{{"choices":[{{"finish_reason":"stop"}}],{USAGE}}}"#),
+            format!(r#"{{"object":"error","choices":[{{{message},"finish_reason":"stop"}}],{USAGE}}}"#),
+            format!(r#"{{"choices":[{{{message},"finish_reason":"stop"}}],"choices":[],{USAGE}}}"#),
+            format!(r#"{{"choices":[{{{message},"finish_reason":"stop"}}],{USAGE},"usage":null}}"#),
             "<html>".to_owned(),
         ] {
             assert!(summary(body.as_bytes()).is_none(), "{body}");
