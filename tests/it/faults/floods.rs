@@ -216,8 +216,8 @@ async fn of_a_hundred_huge_requests_at_once_those_that_fit_are_served_and_memory
     let settings = [
         PATIENT,
         ("ORCHESTRATOR_SERVER_MAX_BUFFERED_BYTES", room.as_str()),
-        ("ORCHESTRATOR_SERVER_BODY_TIMEOUT", "60"),
-        ("ORCHESTRATOR_ROUTING_MAX_TIMEOUT", "120"),
+        ("ORCHESTRATOR_SERVER_BODY_TIMEOUT", "300"),
+        ("ORCHESTRATOR_ROUTING_MAX_TIMEOUT", "300"),
     ];
     let mut stage = Stage::bare(&settings).await;
     let a = Upstream::start("a").await;
