@@ -12,6 +12,9 @@ const COLUMNS: &str = "id, request_id, created_at, provider_id, provider_name, p
     ttft_ms, attempts, error_code, error_message, dropped, approximated, protocol, upstream_protocol, key_id, key_name, \
     ip_address, user_agent, cache_status, saved_cost";
 
+/// How many they are.
+const WIDTH: usize = 37;
+
 /// Rows that one statement adds: few sizes, so that each is prepared once.
 const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
 
@@ -21,8 +24,7 @@ static POSTGRES: LazyLock<[String; 3]> = LazyLock::new(|| statements(|number| fo
 
 /// SQLite looks names of parameters up one by one, so there they have none.
 fn statements(parameter: fn(usize) -> String) -> [String; 3] {
-    let width = COLUMNS.split(',').count();
-    let row = |at: usize| (1..=width).map(|column| parameter(at * width + column)).collect::<Vec<_>>().join(", ");
+    let row = |at: usize| (1..=WIDTH).map(|column| parameter(at * WIDTH + column)).collect::<Vec<_>>().join(", ");
     ROWS_PER_STATEMENT.map(|rows| {
         let rows: Vec<_> = (0..rows).map(|at| format!("({})", row(at))).collect();
         format!("insert into request_log ({COLUMNS}) values {} on conflict do nothing", rows.join(", "))
@@ -59,6 +61,7 @@ where
     Option<Text>: for<'a> Encode<'a, D>,
 {
     let mut arguments = D::Arguments::default();
+    arguments.reserve(rows.len() * WIDTH, 0);
     rows.iter().try_for_each(|row| add(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
     let statements = if D::NAME == Sqlite::NAME { &SQLITE } else { &POSTGRES };
     Ok(sqlx::query_with(statements[statement].as_str(), arguments))
@@ -137,6 +140,12 @@ pub(super) fn storable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_column_has_its_parameter() {
+        assert_eq!(COLUMNS.split(',').count(), WIDTH);
+        assert_eq!(SQLITE[2].matches('?').count(), WIDTH);
+    }
 
     #[test]
     fn text_for_the_log_is_cut_at_a_character_and_has_no_nul() {

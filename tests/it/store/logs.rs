@@ -26,10 +26,10 @@ scenarios!(
 
 fn row(request_id: &str, created_at: i64) -> LogRow {
     LogRow {
-        request_id: request_id.to_owned(),
+        request_id: request_id.into(),
         created_at,
-        endpoint: "/v1/chat/completions".to_owned(),
-        method: "POST".to_owned(),
+        endpoint: "/v1/chat/completions".into(),
+        method: "POST".into(),
         status_code: 200,
         latency_ms: 100,
         attempts: 1,
@@ -38,12 +38,7 @@ fn row(request_id: &str, created_at: i64) -> LogRow {
 }
 
 fn by(provider_id: i64, name: &str, created_at: i64, latency_ms: i64) -> LogRow {
-    LogRow {
-        provider_id: Some(provider_id),
-        provider_name: Some(name.to_owned()),
-        latency_ms,
-        ..row("req", created_at)
-    }
+    LogRow { provider_id: Some(provider_id), provider_name: Some(name.into()), latency_ms, ..row("req", created_at) }
 }
 
 /// Adds rows as the journal does.
@@ -198,7 +193,7 @@ async fn shares_are_those_of_hours_models_and_keys(store: Store) {
     let of = |model: &str, key_id: Option<i64>, key: &str, at: i64, latency_ms: i64| LogRow {
         upstream_model: Some(model.into()),
         key_id,
-        key_name: Some(key.to_owned()),
+        key_name: Some(key.into()),
         total_tokens: Some(10),
         ..by(1, "a", at, latency_ms)
     };
@@ -282,14 +277,14 @@ async fn rows_kept_long_enough_are_forgotten_and_others_stay(store: Store) {
     assert_eq!(forget(&store, today).await, 0);
     assert_eq!(forget(&store, today + 10 * DAY).await, 11);
     let rest = store.logs(&LogFilter::default(), 1, 100).await.unwrap();
-    assert_eq!((rest.total, rest.rows.last().unwrap().request_id.as_str()), (31, "day 10"));
+    assert_eq!((rest.total, &*rest.rows.last().unwrap().request_id), (31, "day 10"));
     // Nobody came by for half a year, and then the operator wants to keep rows forever.
     store.prepare_log(today + 200 * DAY, None).await.unwrap();
     store.prepare_log(today + 231 * DAY, None).await.unwrap();
     insert(&store, &[row("later", today + 201 * DAY), row("in between", today + 100 * DAY)]).await;
     assert_eq!(forget(&store, today + 190 * DAY).await, 31);
     let rest = store.logs(&LogFilter::default(), 1, 100).await.unwrap();
-    let rest: Vec<_> = rest.rows.iter().map(|row| row.request_id.as_str()).collect();
+    let rest: Vec<_> = rest.rows.iter().map(|row| &*row.request_id).collect();
     assert_eq!(rest, ["clock ahead", "later"]);
 }
 
