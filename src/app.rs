@@ -28,6 +28,7 @@ use crate::{
         whereabouts::Whereabouts,
     },
     health::{Health, Policy, probe},
+    http::room::Room,
     journal::{self, Journal},
     limits::Limits,
     metrics::Metrics,
@@ -63,6 +64,8 @@ pub struct App {
     pub models: Models,
     /// To the providers.
     pub upstream: Client,
+    /// For the large bodies of clients' requests.
+    pub bodies: Room,
     /// How many second requests may be sent although the first has not failed.
     pub hedges: Earned,
     /// Where things are that stay at providers.
@@ -161,6 +164,7 @@ impl App {
             models: models(&config)?,
             traces: Traces::start(&config.telemetry, &upstream)?,
             upstream,
+            bodies: Room::of(config.server.max_buffered_bytes),
             hedges: Earned::default(),
             whereabouts: Whereabouts::default(),
             conversations: Conversations::new(&config.responses),

@@ -22,6 +22,9 @@ section! {
         pub keep_alive_timeout: Duration = Duration::from_secs(75), range 0.1..=3600.0;
         /// Largest request body in bytes.
         pub max_body_bytes: usize = 32 * 1024 * 1024, range 1024.0..=1_073_741_824.0;
+        /// Most bytes of request bodies over 64 KiB that are in memory at a time; what does not fit is refused with 503. What is
+        /// sent to a provider takes as much again.
+        pub max_buffered_bytes: usize = 1024 * 1024 * 1024, range 1024.0..=1_099_511_627_776.0;
         /// Largest head of a request (request line and headers) in bytes.
         pub max_header_bytes: usize = 64 * 1024, range 8192.0..=1_048_576.0;
         /// Most client connections at a time; further ones wait to be accepted.
@@ -45,6 +48,11 @@ impl ServerConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
+        if self.max_buffered_bytes < self.max_body_bytes {
+            return Err(
+                "server.max_buffered_bytes is less than server.max_body_bytes: the largest bodies never fit".to_owned()
+            );
+        }
         match self.cors_origins.iter().find(|origin| !is_origin(origin)) {
             None => Ok(()),
             Some(origin) => Err(format!(

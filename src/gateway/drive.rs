@@ -125,7 +125,7 @@ pub async fn drive<E: Exchange>(
         |target| 1 + asked.retries.unwrap_or(target.provider.max_retries).min(most),
         Backoff { base: routing.backoff_base, max: routing.backoff_max },
     );
-    let mut failures = Failures::default();
+    let (mut failures, mut was_asked) = (Failures::default(), false);
     loop {
         let at = match turns.next(Instant::now(), deadline) {
             Turn::Now(at) => at,
@@ -154,8 +154,12 @@ pub async fn drive<E: Exchange>(
         };
         let last = turns.is_last(at);
         // Of several last resorts all but one are asked beside what was offered, as retries are.
-        let beside = retry || (turns.slot(at).is_last_resort() && !last);
-        let Some((permit, retrying)) = leave(&target, beside, last) else {
+        let why = match retry || (turns.slot(at).is_last_resort() && !last) {
+            true => Why::Beside,
+            false if was_asked => Why::Instead,
+            false => Why::First,
+        };
+        let Some((permit, retrying)) = leave(&target, why, last) else {
             turns.skip(at);
             continue;
         };
@@ -168,6 +172,7 @@ pub async fn drive<E: Exchange>(
             failures.upstream.push(error);
             continue;
         }
+        was_asked = true;
         record.attempt(&target, E::protocol(&prepared), retry);
         E::meter(&prepared).into_iter().for_each(|meter| record.metered(&target, meter));
         target.provider.take(&target.model, exchange.tokens());
@@ -207,7 +212,7 @@ pub struct Attempt<E: Exchange> {
     pub target: Target,
     pub prepared: E::Prepared,
     pub permit: Permit,
-    #[expect(dead_code, reason = "it is held for as long as the attempt runs")]
+    /// Leave to be asked besides, or instead of another.
     pub retrying: Option<RetryPermit>,
     /// When it must have answered, and whether the provider's own limit is over by then.
     pub until: Until,
@@ -230,8 +235,11 @@ impl<E: Exchange> Attempt<E> {
 
     /// Says to whom it matters that it failed, and gives the error as it may be told.
     fn failed(self, error: ApiError, tells_of_health: bool, turns: &mut Turns, record: &mut Record) -> ApiError {
-        let Self { at, whole, target, permit, until, own, .. } = self;
+        let Self { at, whole, target, permit, retrying, until, own, .. } = self;
         let error = target.provider.conceal(error);
+        if let Some(retrying) = retrying.filter(|_| verdict(&error) != Verdict::GiveUp) {
+            retrying.failed();
+        }
         record.attempt_failed(Some(&target), &error);
         if tells_of_health {
             blame(&target.provider, &whole, permit, &error, own && Instant::now() < until.over);
@@ -251,16 +259,30 @@ pub fn pace(app: &App, target: &Target, stream: bool) -> Option<Arc<Pace>> {
     (matters && !target.model.is_empty()).then(|| target.provider.health.paces.of(&target.model, stream))
 }
 
-/// Leave to ask a target now: from its health, and to ask it beside what it is offered from its budget of retries, for as
+/// Why a target is asked.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    First,
+    /// Others have failed.
+    Instead,
+    /// Besides what it is offered: it is asked again, or is left out while others can be asked.
+    Beside,
+}
+
+/// Leave to ask a target now: from its health, and from its budget to ask it more than once for all that it is offered, for as
 /// long as the attempt runs. A provider that is left out is asked all the same where nobody else is left.
-fn leave(target: &Target, beside: bool, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
+fn leave(target: &Target, why: Why, last: bool) -> Option<(Permit, Option<RetryPermit>)> {
     let health = &target.provider.health;
-    let permit = target.provider.admit(beside || last)?;
-    if beside {
-        return Some((permit, Some(health.retries.take()?)));
-    }
-    health.retries.earn();
-    Some((permit, None))
+    let permit = target.provider.admit(matches!(why, Why::Beside) || last)?;
+    let retrying = match why {
+        Why::First => {
+            health.retries.earn();
+            None
+        }
+        Why::Instead => Some(health.retries.take_over()?),
+        Why::Beside => Some(health.retries.take()?),
+    };
+    Some((permit, retrying))
 }
 
 /// When a stream must be over: by the client's own word, else after the longest time any may take.

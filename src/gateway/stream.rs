@@ -84,7 +84,13 @@ impl Upstream {
     /// The next step, held back or new; `None` after the end. Can be dropped while it waits without losing anything.
     pub async fn next(&mut self) -> Result<Option<Step>, ApiError> {
         match self.held.pop_front() {
-            Some(step) => Ok(Some(step)),
+            Some(step) => {
+                if self.held.is_empty() {
+                    // A stream may last long after this, and nothing is held back any more.
+                    self.held = VecDeque::new();
+                }
+                Ok(Some(step))
+            }
             None => self.read().await,
         }
     }

@@ -258,6 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn random_waits_are_as_likely_to_be_short_as_long() {
+        const MANY: usize = 1_000;
+        let (_luck, now) = (chance::Luck::of(18), Instant::now());
+        let mut waits: Vec<f64> = (0..MANY)
+            .map(|_| {
+                let mut turns = turns(1, 2);
+                turns.failed(0, &error(ErrorKind::Upstream, None), now, chance::share());
+                match turns.next(now, now + Duration::from_secs(60)) {
+                    Turn::At(0, at) => (at - now).as_secs_f64(),
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect();
+        waits.sort_by(f64::total_cmp);
+        let step = |at: usize| at as f64 / MANY as f64;
+        let off =
+            waits.iter().enumerate().map(|(at, wait)| (wait - step(at)).max(step(at + 1) - wait)).fold(0.0, f64::max);
+        // Kolmogorov-Smirnov: waits that are uniform are further off once in a hundred times.
+        assert!(off * (MANY as f64).sqrt() < 1.63, "{off}");
+    }
+
+    #[test]
     fn random_waits_grow_up_to_a_cap() {
         let (mut turns, now) = (turns(1, 9), Instant::now());
         for most in [1, 2, 4, 4] {

@@ -9,19 +9,69 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use llm_protocol::ir::{ApiError, ErrorKind};
 
+use super::room::{Room, holding};
+
+/// Bodies up to this size are not counted: as many as there are connections fit anywhere.
+const SMALL: usize = 64 << 10;
+
 /// The body, if it is plain, at most `limit` bytes long and here within `time`.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, ApiError> {
     refuse_encoded(headers)?;
     refuse_declared(headers, limit)?;
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Ok(Err(_)) => Err(ApiError::new(ErrorKind::InvalidRequest, "the request body broke off or is badly framed")),
-        Err(_) => Err(ApiError::new(
-            ErrorKind::RequestTimeout,
-            format!("the request body did not arrive within {} s", time.as_secs_f64()),
-        )),
+    let body = Limited::new(body, limit);
+    in_time(time, async { Ok(body.collect().await.map_err(|error| broken(&*error, limit))?.to_bytes()) }).await
+}
+
+/// The same of a body that takes its space in the room, if it is large, until the last of it is let go.
+pub async fn read_into(
+    room: &Room,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, ApiError> {
+    let declared = declared(headers);
+    if declared.is_some_and(|length| length <= SMALL as u64) {
+        return read_body(headers, body, limit, time).await;
     }
+    refuse_encoded(headers)?;
+    refuse_declared(headers, limit)?;
+    let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    if !room.fits(expected) {
+        return Err(no_room());
+    }
+    // Boxed, since what few bodies need would make every request's future larger.
+    in_time(time, Box::pin(collected(room, Limited::new(body, limit), expected, limit))).await
+}
+
+/// The pieces of a body in one, each of which takes its space when it comes. Whoever declares much and sends nothing takes
+/// none.
+async fn collected(room: &Room, mut body: Limited<Body>, expected: usize, limit: usize) -> Result<Bytes, ApiError> {
+    let mut whole = Vec::with_capacity(expected);
+    let mut space = room.take(0).ok_or_else(no_room)?;
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|error| broken(&*error, limit))?.into_data() else { continue };
+        space += room.take(piece.len()).ok_or_else(no_room)?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(holding(whole, space))
+}
+
+async fn in_time(time: Duration, reading: impl Future<Output = Result<Bytes, ApiError>>) -> Result<Bytes, ApiError> {
+    let late = format!("the request body did not arrive within {} s", time.as_secs_f64());
+    tokio::time::timeout(time, reading).await.unwrap_or_else(|_| Err(ApiError::new(ErrorKind::RequestTimeout, late)))
+}
+
+fn broken(error: &(dyn std::error::Error + 'static), limit: usize) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        return too_large(limit);
+    }
+    ApiError::new(ErrorKind::InvalidRequest, "the request body broke off or is badly framed")
+}
+
+fn no_room() -> ApiError {
+    let message = "the gateway holds as much of large requests as it may; try again later";
+    ApiError { reason: Some("no_room"), ..ApiError::new(ErrorKind::Unavailable, message) }
 }
 
 /// Compressed bodies are refused rather than unpacked: a small one may unpack to any size.
@@ -38,12 +88,12 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 fn refuse_declared(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match declared {
-        Some(length) if length > limit as u64 => Err(too_large(limit)),
-        _ => Ok(()),
-    }
+    if declared(headers).is_some_and(|length| length > limit as u64) { Err(too_large(limit)) } else { Ok(()) }
 }
 
 fn too_large(limit: usize) -> ApiError {
@@ -87,5 +137,30 @@ mod tests {
         let refused = Err(ErrorKind::UnsupportedMediaType);
         assert_eq!(read(with(header::CONTENT_ENCODING, "gzip"), Body::empty()).await, refused);
         assert!(read(with(header::CONTENT_ENCODING, "Identity"), Body::empty()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_large_body_takes_its_space_as_it_comes_and_what_does_not_fit_is_refused() {
+        let room = Room::of(3 * SMALL);
+        let pieces = |count: usize| {
+            let piece = Bytes::from(vec![b'x'; SMALL]);
+            Body::from_stream(futures_util::stream::iter(
+                (0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone())),
+            ))
+        };
+        let read = |headers: HeaderMap, body| {
+            let room = room.clone();
+            async move { read_into(&room, &headers, body, 9 * SMALL, TIME).await.map_err(|error| error.kind) }
+        };
+        let two = read(HeaderMap::new(), pieces(2)).await.unwrap();
+        assert_eq!(two.len(), 2 * SMALL);
+        assert_eq!(read(HeaderMap::new(), pieces(2)).await, Err(ErrorKind::Unavailable));
+        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let much = with(header::CONTENT_LENGTH, "70000");
+        assert_eq!(read(much, never).await, Err(ErrorKind::Unavailable), "one is left");
+        assert!(read(HeaderMap::new(), pieces(1)).await.is_ok(), "what was refused has given back what it took");
+        drop(two);
+        assert!(read(HeaderMap::new(), pieces(3)).await.is_ok());
+        assert_eq!(read(HeaderMap::new(), pieces(10)).await, Err(ErrorKind::Unavailable));
     }
 }

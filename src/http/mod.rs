@@ -2,8 +2,10 @@
 
 pub mod body;
 pub mod dialect;
+mod document;
 pub mod error;
 pub mod middleware;
+pub mod room;
 mod router;
 pub mod server;
 pub mod status;

@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{error::Failure, middleware::Around, server::Handler, status};
+use super::{document::add_errors, error::Failure, middleware::Around, server::Handler, status};
 use crate::{admin, app::App, gateway};
 
 #[derive(OpenApi)]
@@ -65,6 +65,7 @@ fn routes() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     // "The rest of the path" is the router's own notation.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    add_errors(&mut document);
     (router, document)
 }
 

@@ -140,16 +140,17 @@ fn write_all(receiver: &Receiver<Entry>, dropped: &AtomicU64, mut target: impl W
                 Entry::End(done) => ends.push(done),
             }
         }
+        // Here there is room for one more line; a moment later the queue may be full again.
+        let lost = dropped.load(Relaxed);
+        if lost > told.map_or(0, |told| told.0) && told.is_none_or(|told| told.1.elapsed() > TELL_AGAIN) {
+            told = Some((lost, Instant::now()));
+            tracing::warn!(lost, "Log lines were dropped, because nobody read them in time: {lost} so far");
+        }
         let _ = target.write_all(&lines);
         let _ = target.flush();
         lines.clear();
         for done in ends {
             let _ = done.try_send(());
-        }
-        let lost = dropped.load(Relaxed);
-        if lost > told.map_or(0, |told| told.0) && told.is_none_or(|told| told.1.elapsed() > TELL_AGAIN) {
-            told = Some((lost, Instant::now()));
-            tracing::warn!(lost, "Log lines were dropped, because nobody read them in time: {lost} so far");
         }
     }
 }

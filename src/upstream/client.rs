@@ -17,6 +17,7 @@ use llm_protocol::ir::{ApiError, ErrorKind};
 use tokio::time::Instant;
 
 use super::{
+    lookup::{Lookups, Unknown},
     pool::{Failure, Incoming, Pool},
     proxy::{ByProxy, Proxy, Route},
 };
@@ -41,7 +42,8 @@ pub struct Client {
 /// What all clients have in common: how they connect, and the connections straight out and through each proxy.
 #[derive(Debug)]
 struct Shared {
-    plain: HttpConnector,
+    lookups: Lookups,
+    plain: HttpConnector<Lookups>,
     tls: Arc<rustls::ClientConfig>,
     connect_timeout: Duration,
     direct: Arc<Pool>,
@@ -67,14 +69,15 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut plain = HttpConnector::new();
+        let lookups = Lookups::default();
+        let mut plain = HttpConnector::new_with_resolver(lookups.clone());
         plain.enforce_http(false);
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(config.connect_timeout));
         plain.set_keepalive(Some(Duration::from_secs(30)));
         let (tls, connect_timeout) = (Arc::new(tls), config.connect_timeout);
         let direct = Pool::new(encrypting(&tls, Route::Direct(plain.clone())), connect_timeout);
-        let shared = Shared { plain, tls, connect_timeout, direct: direct.clone(), proxied: Mutex::default() };
+        let shared = Shared { lookups, plain, tls, connect_timeout, direct: direct.clone(), proxied: Mutex::default() };
         Ok(Self { inner: direct, shared: Arc::new(shared) })
     }
 
@@ -108,7 +111,8 @@ impl Shared {
         let entry = match known {
             Some(at) => proxied.remove(at),
             None => {
-                let route = Route::through(proxy, self.plain.clone(), encrypting(&self.tls, self.plain.clone()));
+                let tls = encrypting(&self.tls, self.plain.clone());
+                let route = Route::through(proxy, self.plain.clone(), tls, &self.lookups);
                 (proxy.hash(), Pool::new(encrypting(&self.tls, route), self.connect_timeout))
             }
         };
@@ -148,12 +152,13 @@ fn told(failure: &Failure) -> ApiError {
         Failure::Connect(error) => (true, &**error),
         Failure::Broken { error, .. } => (false, error),
     };
-    let (mut tls, mut late, mut proxy) = (false, false, false);
+    let (mut tls, mut late, mut proxy, mut unknown) = (false, false, false, false);
     let mut next = Some(cause);
     while let Some(cause) = next {
         next = cause.source();
         tls |= cause.is::<rustls::Error>();
         proxy |= cause.is::<ByProxy>();
+        unknown |= cause.is::<Unknown>();
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             late |= io.kind() == io::ErrorKind::TimedOut;
             tls |= io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
@@ -161,6 +166,7 @@ fn told(failure: &Failure) -> ApiError {
     }
     let (reason, message) = match (connecting, tls, late) {
         _ if proxy => ("proxy", "the provider's proxy made no connection"),
+        _ if unknown => ("dns", "the provider's name could not be looked up"),
         (_, true, _) => ("tls", "no secure connection to the provider could be made"),
         (true, _, true) => ("connect_timeout", "the provider did not accept a connection in time"),
         (true, ..) => ("connect", "the provider could not be reached"),

@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod error;
 mod framing;
+mod lookup;
 mod pool;
 mod proxy;
 mod reported;

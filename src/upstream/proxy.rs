@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -21,7 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::pool::BoxError;
+use super::{lookup::Lookups, pool::BoxError};
 use crate::secret::KeyHash;
 
 /// A proxy through which providers are reached.
@@ -138,24 +137,35 @@ type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// The way to an address: straight, or through a proxy.
 #[derive(Clone, Debug)]
 pub(super) enum Route {
-    Direct(HttpConnector),
-    Tunnel(Tunnel<HttpsConnector<HttpConnector>>),
-    Socks { by: SocksV5<HttpConnector>, names: bool },
+    Direct(HttpConnector<Lookups>),
+    Tunnel(Tunnel<HttpsConnector<HttpConnector<Lookups>>>),
+    /// Names are looked up here if there is something to look with.
+    Socks {
+        by: SocksV5<HttpConnector<Lookups>>,
+        lookups: Option<Lookups>,
+    },
 }
 
 /// A connection on any route; encrypted here means encrypted on the way to the proxy.
 pub(super) type Leg = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Route {
-    /// The way through `proxy`. `plain` connects, `tls` connects to proxies that want encryption.
-    pub(super) fn through(proxy: &Proxy, plain: HttpConnector, tls: HttpsConnector<HttpConnector>) -> Self {
+    /// The way through `proxy`. `plain` connects, `tls` connects to proxies that want encryption, `lookups` find the
+    /// addresses of names that the proxy is not to look up.
+    pub(super) fn through(
+        proxy: &Proxy,
+        plain: HttpConnector<Lookups>,
+        tls: HttpsConnector<HttpConnector<Lookups>>,
+        lookups: &Lookups,
+    ) -> Self {
         let address = proxy.address.clone();
         if proxy.scheme != Scheme::Http {
             let mut by = SocksV5::new(address, plain);
             if let Some((user, password)) = &proxy.user {
                 by = by.with_auth(user.clone(), password.expose_secret().to_owned());
             }
-            return Self::Socks { by, names: proxy.scheme == Scheme::SocksWithNames };
+            let lookups = (proxy.scheme == Scheme::Socks).then(|| lookups.clone());
+            return Self::Socks { by, lookups };
         }
         let tunnel = Tunnel::new(address, tls);
         let Some((user, password)) = &proxy.user else { return Self::Tunnel(tunnel) };
@@ -191,11 +201,14 @@ impl Service<Uri> for Route {
                 let mut tunnel = tunnel.clone();
                 Box::pin(async move { tunnel.call(told(&target)?).await.map_err(|error| ByProxy(error.into()).into()) })
             }
-            Self::Socks { by, names } => {
-                let (mut by, names) = (by.clone(), *names);
+            Self::Socks { by, lookups } => {
+                let (mut by, lookups) = (by.clone(), lookups.clone());
                 Box::pin(async move {
                     let target = told(&target)?;
-                    let target = if names { target } else { looked_up(&target).await? };
+                    let target = match lookups {
+                        Some(lookups) => looked_up(&target, &lookups).await?,
+                        None => target,
+                    };
                     if target.host().is_some_and(|host| host.len() > LONGEST_HOST) {
                         return Err("the host's name is too long for a SOCKS proxy".into());
                     }
@@ -213,10 +226,11 @@ fn told(target: &Uri) -> Result<Uri, BoxError> {
     Ok(with_port(target, target.port_u16().unwrap_or(usual))?)
 }
 
-async fn looked_up(target: &Uri) -> Result<Uri, BoxError> {
+async fn looked_up(target: &Uri, lookups: &Lookups) -> Result<Uri, BoxError> {
     let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let found: Option<SocketAddr> = tokio::net::lookup_host((host, target.port_u16().unwrap_or(443))).await?.next();
-    let found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
+    let found = lookups.look_up(host).await?.into_iter().next();
+    let mut found = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
+    found.set_port(target.port_u16().unwrap_or(443));
     Ok(Uri::builder().scheme("http").authority(found.to_string()).path_and_query("/").build()?)
 }
 

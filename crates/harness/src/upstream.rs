@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
+    time::timeout,
 };
 
 use super::{
@@ -114,6 +115,8 @@ struct State {
     echo: bool,
     queue: VecDeque<Script>,
     always: Option<Script>,
+    /// How long a connection may idle.
+    patience: Option<Duration>,
     models: Option<Script>,
     gemini_models: Option<Script>,
     seen: Vec<Seen>,
@@ -185,6 +188,12 @@ impl Upstream {
     /// Answers each request with the words of its last message.
     pub fn echoes(&self) -> &Self {
         self.state().echo = true;
+        self
+    }
+
+    /// Closes connections that have idled for so long, as servers do.
+    pub fn closes_idle_after(&self, patience: Duration) -> &Self {
+        self.state().patience = Some(patience);
         self
     }
 
@@ -268,12 +277,16 @@ async fn accept(listener: TcpListener, name: Arc<str>, state: Arc<Mutex<State>>)
     }
 }
 
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
 async fn serve(socket: TcpStream, name: Arc<str>, state: Arc<Mutex<State>>) {
     let mut reused = false;
     let _connection = Counted::one_more(&state, |load| &mut load.connections);
     let (mut reader, mut writer) = socket.into_split();
     let mut buffer = Vec::new();
-    while let Some(asked) = read_request(&mut reader, &mut buffer).await {
+    loop {
+        let patience = state.lock().expect("no holder panics").patience.unwrap_or(FOR_EVER);
+        let Ok(Some(asked)) = timeout(patience, read_request(&mut reader, &mut buffer)).await else { return };
         let (life, watcher) = watch::channel(Life::default());
         let script = choose(&name, &state, &asked, reused, watcher);
         reused = true;

@@ -39,7 +39,7 @@ use crate::{
     catalog::{Caller, Endpoint},
     clock,
     http::{
-        body::read_body,
+        body::read_into,
         error::{Failure, respond},
         middleware::RequestId,
     },
@@ -142,7 +142,8 @@ pub(in crate::gateway) async fn call(app: &Arc<App>, work: impl Work, request: R
         record.called_by(&caller);
         caller.permit(endpoint, address)?;
         let server = &app.config.server;
-        let body = read_body(&parts.headers, body, server.max_body_bytes, server.body_timeout).await?;
+        let (limit, time) = (server.max_body_bytes, server.body_timeout);
+        let body = read_into(&app.bodies, &parts.headers, body, limit, time).await?;
         transcript = Transcript::begin(app, &caller, &body).inspect(|transcript| record.taken_down(transcript));
         let admission = admission::admit(app, &caller, address, work.class(), || work.estimate(app, &body)).await?;
         let standing = admission.standing();

@@ -93,7 +93,8 @@ impl Exchange for Asking<'_> {
     async fn send(&self, _: &App, target: &Target, _: &HeaderMap, until: Until) -> Result<(), ApiError> {
         let upstream = self.world.upstream(target.provider.id);
         let elsewhere = self.world.upstreams.iter().any(|other| other.runs(self.id));
-        let running = upstream.begin(self.id, target.provider.key_name(), elsewhere);
+        let before = self.world.upstreams.iter().any(|other| other.has_seen(self.id));
+        let running = upstream.begin(self.id, target.provider.key_name(), before, elsewhere);
         let answer = upstream.answer(target, self.manner);
         let sent = timeout_at(until.answered, answer).await.unwrap_or_else(|_| Err(late()));
         running.ended(&sent);

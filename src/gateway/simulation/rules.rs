@@ -22,7 +22,7 @@ pub fn broken(scene: &Scene, story: &Story) -> Vec<String> {
         past.filter_map(move |(at, past)| Some(format!("provider {at}: {}", rule(scene, past)?)))
     };
     let whole = [served(scene, story), back(scene, story), admitted(scene, story), hedged(scene, story), late(story)];
-    let whole = whole.into_iter().flatten().chain(each(retried)).chain(each(settled)).chain(each(held));
+    let whole = whole.into_iter().flatten().chain(each(asked_more)).chain(each(settled)).chain(each(held));
     let Some((steady, others)) = story.upstreams.split_first().filter(|_| scene.has_steady) else {
         return whole.collect();
     };
@@ -116,12 +116,20 @@ fn asked_in_vain(scene: &Scene, story: &Story, past: &Past) -> Option<String> {
         }
         if in_a_row == scene.policy.max_errors {
             (in_a_row, left_out) = (0, at);
-            if let Some(asked) = asked_between(&past.asked, at, at + pause).filter(|_| scene.hedging.is_none()) {
+            let until = answered_after(&past.asked, at).map_or(at + pause, |well| well.min(at + pause));
+            if let Some(asked) = asked_between(&past.asked, at, until).filter(|_| scene.hedging.is_none()) {
                 return Some(format!("asked although it has failed so often until {at:?}: {asked:?}"));
             }
         }
     }
     None
+}
+
+/// When the first answer came of those who asked from then on, such as with another key: whoever gives one is back.
+fn answered_after(asked: &[Asked], from: Duration) -> Option<Duration> {
+    let later = asked.iter().filter(|asked| asked.at >= from).filter_map(|asked| asked.ended);
+    let answers = |sent: &Sent| matches!(sent, Sent::Answered | Sent::Failed(ErrorKind::InvalidRequest));
+    later.filter(|(_, sent)| answers(sent)).map(|(at, _)| at).min()
 }
 
 /// A key that was refused is not used for a while, as long as there are others.
@@ -142,16 +150,28 @@ fn asked_between(asked: &[Asked], from: Duration, until: Duration) -> Option<&As
     asked.iter().find(|asked| !asked.again && asked.at > from && asked.at < until)
 }
 
-/// Besides three at a time, retries are a fifth of what is asked for the first time.
-fn retried(_: &Scene, past: &Past) -> Option<String> {
-    let (mut earned, mut spent) = (0.0, 0.0);
+/// Besides three at a time, what is asked again is a fifth of what is asked for, and so it is with the fallbacks that fail
+/// too: twenty of those and as many as run at once may fail before.
+fn asked_more(_: &Scene, past: &Past) -> Option<String> {
+    let failed =
+        |asked: &&Asked| matches!(asked.ended, Some((_, Sent::Failed(kind))) if kind != ErrorKind::InvalidRequest);
+    let in_vain: Vec<&Asked> = past.asked.iter().filter(|asked| asked.instead).filter(failed).collect();
+    let mut paid: Vec<Duration> =
+        in_vain.iter().filter(|asked| asked.beside >= 3).filter_map(|asked| Some(asked.ended?.0)).collect();
+    paid.sort();
+    let most = past.asked.iter().map(|asked| asked.beside + 1).max().unwrap_or(0) as f64;
+    let (mut all, mut again) = (0.0, 0.0);
     past.asked.iter().find_map(|asked| {
         match (asked.again, asked.beside >= 3) {
-            (false, _) => earned += 0.2,
-            (true, true) => spent += 1.0,
+            (false, _) => all += 1.0,
+            (true, true) => again += 1.0,
             (true, false) => {}
         }
-        (spent > earned + 1e-6).then(|| format!("{spent} retries besides the free ones, {earned:.1} were earned"))
+        let until = |at: Duration| in_vain.iter().filter(move |asked| asked.ended.is_some_and(|(end, _)| end <= at));
+        let earned = (all - until(asked.at).count() as f64) * 0.2;
+        let extra = again + paid.partition_point(|end| *end <= asked.at) as f64;
+        let too_many = again > all * 0.2 + 1e-6 || extra > earned + 20.0 + 1.2 * most + 1e-6;
+        too_many.then(|| format!("{again} again and {extra} in vain besides the free ones, for {all} requests"))
     })
 }
 

@@ -26,7 +26,7 @@ pub struct Upstream {
     asked: Mutex<Vec<Asked>>,
     /// When it was found to be well by a question for its health.
     pub found_well: Mutex<Vec<Duration>>,
-    /// By request, and by whether it is asked for again.
+    /// By request, and by whether somebody has asked for it before, or asks somewhere else.
     running: Mutex<Vec<(u64, bool)>>,
     /// What is left of its limit, and since when.
     left: Mutex<(f64, Instant)>,
@@ -39,7 +39,9 @@ pub struct Asked {
     pub at: Duration,
     /// Somebody has asked for this request before, or is asking somewhere else.
     pub again: bool,
-    /// How many such ran here already.
+    /// Others have failed for this request, and nobody else is being asked.
+    pub instead: bool,
+    /// How many of both kinds ran here already.
     pub beside: usize,
     /// The name of the key that it was asked with, where it has several.
     pub key: Option<String>,
@@ -106,16 +108,22 @@ impl Upstream {
         self.running().iter().any(|(running, _)| *running == request)
     }
 
+    /// Whether this request was asked for here. Nobody asks for longer than so many others.
+    pub fn has_seen(&self, request: u64) -> bool {
+        self.asked().iter().rev().take(300).any(|asked| asked.request == request)
+    }
+
     fn running(&self) -> MutexGuard<'_, Vec<(u64, bool)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn begin(&self, request: u64, key: Option<&str>, elsewhere: bool) -> Running<'_> {
+    /// `before` says whether others were asked for it, `elsewhere` whether one of them still is.
+    pub fn begin(&self, request: u64, key: Option<&str>, before: bool, elsewhere: bool) -> Running<'_> {
+        let again = elsewhere || self.has_seen(request);
+        let instead = before && !again;
         let (mut asked, mut running) = (self.asked(), self.running());
-        // Nobody asks for longer than so many others.
-        let again = elsewhere || asked.iter().rev().take(300).any(|asked| asked.request == request);
-        let beside = running.iter().filter(|(_, again)| *again).count();
-        running.push((request, again));
+        let beside = running.iter().filter(|(_, extra)| *extra).count();
+        running.push((request, again || instead));
         let ejections = self.provider.health.view().ejections;
         asked.push(Asked {
             ejections,
@@ -123,6 +131,7 @@ impl Upstream {
             request,
             at: self.began.elapsed(),
             again,
+            instead,
             beside,
             key: key.map(str::to_owned),
             ended: None,

@@ -180,8 +180,9 @@ fn answer<H: Handler>(
     if ambiguous {
         request.extensions_mut().insert(AmbiguousLength);
     }
-    async move {
+    // Boxed, since its place would stay taken while the body goes out, which may be long.
+    Box::pin(async move {
         let response = handler.handle(request).await;
         Ok(response.map(|body| ResponseBody::new(body, running)))
-    }
+    })
 }

@@ -21,7 +21,7 @@ struct Guarantee {
     measures: &'static [&'static str],
 }
 
-static GUARANTEES: [Guarantee; 21] = [
+static GUARANTEES: [Guarantee; 23] = [
     Guarantee {
         what: [
             "A change that the admin API has acknowledged survives `kill -9`.",
@@ -33,6 +33,15 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::ends::twenty_blows_lose_no_acknowledged_write_no_older_row_and_lower_no_spend",
         ],
         measures: &["blows"],
+    },
+    Guarantee {
+        what: [
+            "No request waits for whoever reads the gateway's output. What nobody reads is dropped, and the output says how much.",
+            "没有请求等待网关输出的读取方。无人读取的内容会被丢弃，输出中会说明丢弃了多少。",
+        ],
+        but: ["", ""],
+        tests: &["faults::ends::output_that_nobody_reads_holds_no_request_up"],
+        measures: &["unread_output"],
     },
     Guarantee {
         what: [
@@ -66,8 +75,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "A client that leaves takes its upstream connection with it within 1 s: in every phase of every call, by FIN, RST or half a close, with more requests behind or without.",
-            "客户端离开后 1 秒内关闭上游连接：任何调用的任何阶段，无论 FIN、RST 还是半关闭，后面是否还有请求。",
+            "A client that leaves takes its upstream connection with it within 100 ms: in every phase of every call, by FIN, RST or half a close, with more requests behind or without.",
+            "客户端离开后 100 毫秒内关闭上游连接：任何调用的任何阶段，无论 FIN、RST 还是半关闭，后面是否还有请求。",
         ],
         but: [
             "From when the FIN or RST reaches the gateway. A client that vanishes without one is noticed by `write_stall_timeout` or by TCP. The provider may still bill what it has made.",
@@ -75,6 +84,7 @@ static GUARANTEES: [Guarantee; 21] = [
         ],
         tests: &[
             "faults::disconnects::a_client_that_leaves_in_any_phase_of_any_call_takes_the_upstream_with_it",
+            "faults::disconnects::a_client_that_leaves_is_noticed_within_a_tenth_of_a_second",
             "faults::disconnects::a_hundred_readers_that_stop_reading_are_let_go_and_leave_nothing",
         ],
         measures: &["disconnect", "write_stall"],
@@ -93,12 +103,17 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "Retries are at most a fifth of a provider's requests, besides three at a time.",
-            "除同时进行的三次以外，重试最多为该提供商请求数的五分之一。",
+            "Retries, second requests and fallbacks that fail too are together at most a fifth of a provider's requests, besides three at a time.",
+            "除同时进行的三次以外，重试、对冲请求和同样失败的回退请求合计最多为该提供商请求数的五分之一。",
         ],
-        but: ["Twenty retries can be saved up while all is well.", "正常时最多可积攒二十次重试。"],
+        but: [
+            "Twenty can be saved up while all is well, and twenty fallbacks, with those that run, may fail before the first is refused. A fallback that is answered is load that has moved, and has no bound.",
+            "正常时最多可积攒二十次；在开始拒绝之前，可以有二十次回退请求以及正在进行的回退请求失败。得到回答的回退请求是转移过来的负载，不受限制。",
+        ],
         tests: &[
             "faults::health::retries_add_a_fifth_and_no_more_when_everything_fails",
+            "faults::health::retries_and_fallbacks_together_are_bounded_where_all_providers_fail",
+            "faults::health::what_one_provider_loses_at_once_another_that_was_never_asked_serves",
             "faults::health::a_storm_of_failures_ends_with_its_cause",
         ],
         measures: &["retries", "storm"],
@@ -114,8 +129,8 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time.",
-            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。",
+            "Where every provider is left out they are still tried, and service is back within 3 s of the first one's recovery. Whoever is on probation is asked by one request at a time. With `routing.policy` at `least_latency` who is slow is asked seldom and not forgotten. A connection that a provider closes while it idles costs no request.",
+            "所有提供商都被排除时仍会尝试；第一个恢复后 3 秒内恢复服务。试用期内的提供商每次只接受一个请求。`routing.policy` 设为 `least_latency` 时，慢的提供商很少被询问，但不会被遗忘。提供商关闭空闲连接不会损失请求。",
         ],
         but: ["Requests meanwhile are refused with `Retry-After`.", "其间的请求会被拒绝，并带有 `Retry-After`。"],
         tests: &[
@@ -123,8 +138,10 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::health::when_all_were_away_for_long_service_is_back_soon_after_the_first_one_is",
             "faults::health::a_provider_on_probation_is_asked_by_few_at_once",
             "faults::health::a_provider_that_flaps_costs_few_requests",
+            "faults::health::a_provider_that_is_twenty_times_slower_gets_little_and_is_not_forgotten",
+            "faults::reuse::five_thousand_requests_on_connections_that_are_just_being_closed_cost_none",
         ],
-        measures: &["recovery", "refusal", "probes", "flapping"],
+        measures: &["recovery", "refusal", "probes", "flapping", "slower", "reuse"],
     },
     Guarantee {
         what: [
@@ -160,16 +177,17 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "With `limits.global_concurrent_requests` set, what does not fit is refused at once with `Retry-After`, and what fits is served.",
-            "设置 `limits.global_concurrent_requests` 后，放不下的请求立即被拒绝并带有 `Retry-After`，放得下的照常服务。",
+            "With `limits.global_concurrent_requests` set, what does not fit is refused at once with `Retry-After`, and what fits is served. So are large requests beyond `server.max_buffered_bytes`, and memory stays within bounds.",
+            "设置 `limits.global_concurrent_requests` 后，放不下的请求立即被拒绝并带有 `Retry-After`，放得下的照常服务。超出 `server.max_buffered_bytes` 的大请求也是如此，内存不超出界限。",
         ],
         but: ["On a machine that has a core to spare.", "前提是机器有空闲的核心。"],
         tests: &[
             "faults::load::what_does_not_fit_is_refused_at_once_and_what_fits_is_served",
             "faults::load::overload_is_refused_within_twenty_milliseconds",
             "faults::load::nine_thousand_idle_streams_are_cheap",
+            "faults::floods::of_a_hundred_huge_requests_at_once_those_that_fit_are_served_and_memory_stays_within_bounds",
         ],
-        measures: &["overload", "idle_streams"],
+        measures: &["overload", "idle_streams", "huge_requests"],
     },
     Guarantee {
         what: [
@@ -204,8 +222,20 @@ static GUARANTEES: [Guarantee; 21] = [
     },
     Guarantee {
         what: [
-            "What one client or one provider does badly harms no other: a key that floods, heads that trickle, connections that come and go, providers that never answer, events and streams without an end.",
-            "一个客户端或一个提供商的不良行为不会伤害其他人：密钥洪泛、缓慢的请求头、来去不停的连接、从不回答的提供商、没有尽头的事件和流。",
+            "No request that can be made up from the API's document, right or wrong, makes the gateway fail, and every answer and error has the shape that the document says.",
+            "任何根据 API 文档构造的请求，无论对错，都不会使网关出错；每个回答和错误都符合文档所述的形状。",
+        ],
+        but: [
+            "Played where [Schemathesis](https://schemathesis.readthedocs.io) is installed.",
+            "在安装了 [Schemathesis](https://schemathesis.readthedocs.io) 的机器上运行。",
+        ],
+        tests: &["faults::document::nothing_that_can_be_made_up_from_the_document_makes_the_gateway_fail"],
+        measures: &["made_up"],
+    },
+    Guarantee {
+        what: [
+            "What one client or one provider does badly harms no other: a key that floods, heads that trickle, connections that come and go, providers and name servers that never answer, events and streams without an end.",
+            "一个客户端或一个提供商的不良行为不会伤害其他人：密钥洪泛、缓慢的请求头、来去不停的连接、从不回答的提供商和域名服务器、没有尽头的事件和流。",
         ],
         but: ["", ""],
         tests: &[
@@ -213,11 +243,12 @@ static GUARANTEES: [Guarantee; 21] = [
             "faults::floods::heads_that_trickle_are_let_go_and_harm_nobody",
             "faults::floods::connections_that_come_and_go_leave_nothing",
             "faults::floods::a_name_that_nobody_knows_harms_nobody_else",
+            "faults::names::a_name_server_that_never_answers_costs_its_providers_requests_in_time_and_nobody_else_anything",
             "faults::health::a_provider_that_takes_for_ever_does_not_slow_down_another",
             "faults::floods::an_event_without_an_end_is_an_error_and_takes_no_more_memory_than_an_event_may",
             "faults::floods::a_stream_without_an_end_is_ended_in_time_and_takes_no_memory",
         ],
-        measures: &["flood", "slow_heads", "unknown_name", "bulkhead"],
+        measures: &["flood", "slow_heads", "unknown_name", "silent_names", "bulkhead"],
     },
     Guarantee {
         what: [
@@ -249,8 +280,14 @@ static GUARANTEES: [Guarantee; 21] = [
             "Asked to stop, the gateway cuts no stream that can end within `server.shutdown_grace`, and is gone three seconds after that at the latest.",
             "收到停止请求后，能在 `server.shutdown_grace` 内结束的流不会被切断；最迟在此之后三秒退出。",
         ],
-        but: ["What cannot end is told so by an error event.", "无法结束的流会收到一个错误事件。"],
-        tests: &["faults::ends::of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why"],
+        but: [
+            "What cannot end is told so by an error event. A second signal ends it at once, as if it were killed.",
+            "无法结束的流会收到一个错误事件。第二个信号使其立即结束，如同被强行终止。",
+        ],
+        tests: &[
+            "faults::ends::of_two_hundred_streams_those_that_can_end_do_and_the_others_are_told_why",
+            "faults::ends::a_second_signal_of_either_kind_ends_the_process_under_load_and_costs_the_last_second_of_the_log_at_most",
+        ],
         measures: &["stop"],
     },
     Guarantee {

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::invariants::Rule;
+use harness::{invariants::Rule, measures::quantile};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{PATIENT, SOON, Stage, measured};
 use crate::support::{ADMIN_KEY, Client, Question, Raw, Request};
@@ -89,6 +90,71 @@ async fn a_blow_costs_the_log_its_last_second_at_most() {
     assert!(all > 100, "only {all} answers");
     measured("lost_rows", &format!("{lost} of {all} in 8 blows, the oldest of {} ms before", oldest.as_millis()));
     stage.check_but(&[Rule::OneOutcome, Rule::Sums]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_of_either_kind_ends_the_process_under_load_and_costs_the_last_second_of_the_log_at_most() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let (mut stage, [a]) = Stage::with::<1>(&[PATIENT, ("ORCHESTRATOR_SERVER_SHUTDOWN_GRACE", "60")]).await;
+        let asking: Vec<_> = (0..4).map(|_| tokio::spawn(ask_until_the_end(stage.client.clone()))).collect();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(a.calls() > 0, "there is load");
+        let mut held = stage.client.begin(&Question::of("gpt-4o").stream().says("mock:a/pieces=9;stall_after=4")).await;
+        held.until("from a").await;
+        stage.gateway.signal(first);
+        let mut answered = BTreeMap::new();
+        // The door closes at once, but for the stream that holds everything up.
+        for asked in asking {
+            answered.extend(asked.await.expect("a client ends by itself"));
+        }
+        let began = Instant::now();
+        stage.gateway.signal(second);
+        assert_ne!(stage.gateway.exit().await.code(), Some(0), "{first}, {second}: work was left undone");
+        assert!(began.elapsed() < 2 * SOON, "{first}, {second}: {:?}", began.elapsed());
+        drop(held);
+        stage.gateway.restart().await;
+        let (known, _) = recorded(&stage).await;
+        let is_old = |at: Instant| began.saturating_duration_since(at) > Duration::from_secs(1);
+        let old: Vec<&String> = answered.iter().filter(|(_, at)| is_old(**at)).map(|(nonce, _)| nonce).collect();
+        let lost = old.iter().filter(|nonce| !known.contains_key(**nonce)).count();
+        assert!(lost == 0 && !old.is_empty(), "{first}, {second}: {lost} rows of {} are gone", old.len());
+        // The stream that was cut has no row: nobody had the time.
+        stage.check_but(&[Rule::OneOutcome, Rule::Sums]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_nobody_reads_holds_no_request_up() {
+    let (stage, [_a]) = Stage::with::<1>(&[PATIENT, ("ORCHESTRATOR_JOURNAL_CAPACITY", "100000")]).await;
+    let ask = |count: usize| {
+        let client = stage.client.clone();
+        async move {
+            let (mut line, mut took) = (client.line().await, Vec::new());
+            for _ in 0..count {
+                let began = Instant::now();
+                line.ask(&Question::of("gpt-4o")).await.assert_ok();
+                took.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
+            took
+        }
+    };
+    let late = async |each: usize| {
+        let mut took = (0..8).map(|_| ask(each)).collect::<JoinSet<_>>().join_all().await.concat();
+        quantile(&mut took, 0.99)
+    };
+    let read = late(100).await;
+    // More than the pipe and the queue take.
+    let unread = {
+        let _unread = stage.gateway.unread();
+        late(1_400).await
+    };
+    stage.gateway.tells("Log lines were dropped").await;
+    measured(
+        "unread_output",
+        &format!("p99 {read:.0} ms while the output is read, {unread:.0} ms while nobody reads it"),
+    );
+    assert!(unread < SOON.as_secs_f64() * 1000.0, "{unread} ms");
+    stage.check().await;
 }
 
 /// Makes models until the process is gone; says which it was told are made.

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{PATIENT, SOON, Stage, measured, reading::Told};
-use crate::support::{API_KEY, Dialect, Question, Raw, Script, eventually};
+use crate::support::{API_KEY, Dialect, Question, Raw, Script, Upstream, eventually};
 
 const MEGABYTE: u64 = 1 << 20;
 
@@ -205,6 +205,56 @@ async fn a_body_in_chunks_without_an_end_is_refused_once_it_is_too_large() {
     assert!(memory(&stage).saturating_sub(before) < 16 * MEGABYTE);
     stage.ask(&Question::of("gpt-4o")).await.assert_ok();
     stage.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "two gigabytes through a build that is not optimised"]
+async fn of_a_hundred_huge_requests_at_once_those_that_fit_are_served_and_memory_stays_within_bounds() {
+    const EACH: u64 = 20 * MEGABYTE;
+    const ROOM: u64 = 200 * MEGABYTE;
+    let room = ROOM.to_string();
+    let settings = [
+        PATIENT,
+        ("ORCHESTRATOR_SERVER_MAX_BUFFERED_BYTES", room.as_str()),
+        ("ORCHESTRATOR_SERVER_BODY_TIMEOUT", "300"),
+        ("ORCHESTRATOR_ROUTING_MAX_TIMEOUT", "300"),
+    ];
+    let mut stage = Stage::bare(&settings).await;
+    let a = Upstream::start("a").await;
+    stage.add(Dialect::OpenAi, &a, json!({"max_retries": 0, "timeout": 60})).await;
+    stage.rest();
+    let before = memory(&stage);
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let client = stage.client.clone();
+        let question = Question::of("gpt-4o").with(json!({"user": "x".repeat(EACH as usize)}));
+        asking.spawn(async move { client.try_ask(&question).await });
+    }
+    let (mut most, mut served, mut refused) = (0, 0, 0);
+    while !asking.is_empty() {
+        tokio::select! {
+            Some(reply) = asking.join_next() => match reply.unwrap().map(|reply| reply.status) {
+                Some(200) => served += 1,
+                // Whoever still sends may miss the answer.
+                Some(503) | None => refused += 1,
+                Some(other) => panic!("{other}"),
+            },
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
+        most = most.max(memory(&stage).saturating_sub(before));
+    }
+    measured(
+        "huge_requests",
+        &format!(
+            "{served} of 100 of 20 MB at once served with 200 MB for them, {} MB of memory at most",
+            most / MEGABYTE
+        ),
+    );
+    assert!(served >= 5 && refused > 0 && served + refused == 100, "{served} served, {refused} refused");
+    // As much again for what is sent on, and what the allocator keeps.
+    assert!(most <= 2 * ROOM + 64 * MEGABYTE, "{} MB", most / MEGABYTE);
+    stage.ask(&Question::of("gpt-4o")).await.assert_ok();
+    stage.check_some_unheard().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

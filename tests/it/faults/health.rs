@@ -293,23 +293,60 @@ async fn a_provider_that_flaps_costs_few_requests() {
     stage.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a minute"]
-async fn a_storm_of_failures_ends_with_its_cause() {
-    let mut stage = Stage::bare(&[]).await;
-    let upstreams = [Upstream::start("a").await, Upstream::start("b").await];
-    for upstream in &upstreams {
+/// Both of two providers fail for so long. Says how many were asked in all for each request.
+async fn everything_fails(stage: &mut Stage, upstreams: &[Upstream; 2], a_second: u32, long: Duration) -> f64 {
+    for upstream in upstreams {
         stage.add(Dialect::OpenAi, upstream, json!({"max_retries": 2, "timeout": 5})).await;
         upstream.always(Script::error(500, "no").after(FAILING));
     }
     stage.most_attempts = 6;
     stage.rest();
     let began = Instant::now();
-    let failed = ask_steadily(&stage, 100, Duration::from_secs(30), || Question::of("gpt-4o")).await;
-    let free = 20.0 + 3.0 * began.elapsed().as_secs_f64() / FAILING.as_secs_f64();
-    let most = upstreams.iter().map(Upstream::calls).max().unwrap_or(0) as f64;
-    let offered = failed.len() as f64;
-    assert!(most <= 1.2 * offered + free, "{most} calls of one for {offered} requests");
+    let failed = ask_steadily(stage, a_second, long, || Question::of("gpt-4o")).await;
+    // Of each provider: three at any time, twenty that were saved up, and fallbacks until it is known that they fail here
+    // too, which are twenty and as many as come while one takes to fail.
+    let beside = 3.0 * began.elapsed().as_secs_f64() / FAILING.as_secs_f64();
+    let free = 2.0 * (beside + 20.0 + 20.0 + 1.2 * f64::from(a_second) * FAILING.as_secs_f64());
+    let (calls, offered) = (upstreams.iter().map(Upstream::calls).sum::<usize>() as f64, failed.len() as f64);
+    assert!(calls <= 1.2 * offered + free, "{calls} calls for {offered} requests, with {free} that are free");
+    calls / offered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retries_and_fallbacks_together_are_bounded_where_all_providers_fail() {
+    let mut stage = Stage::bare(&[PATIENT]).await;
+    let upstreams = [Upstream::start("a").await, Upstream::start("b").await];
+    everything_fails(&mut stage, &upstreams, 100, Duration::from_secs(6)).await;
+    stage.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_provider_loses_at_once_another_that_was_never_asked_serves() {
+    let mut stage = Stage::bare(&[]).await;
+    let (a, b) = (Upstream::start("a").await, Upstream::start("b").await);
+    stage.add(Dialect::OpenAi, &a, json!({"priority": 200, "max_retries": 0, "timeout": 2})).await;
+    stage.add(Dialect::OpenAi, &b, json!({"priority": 100, "max_retries": 0, "timeout": 5})).await;
+    stage.most_attempts = 2;
+    stage.rest();
+    a.always(Script::silent());
+    b.always(Script::json(200, &Dialect::OpenAi.whole("late")).after(FAILING));
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let client = stage.client.clone();
+        asking.spawn(async move { client.ask(&Question::of("gpt-4o")).await });
+    }
+    let replies = asking.join_all().await;
+    assert_eq!(share_of_successes(&replies), 1.0);
+    assert_eq!(b.calls(), 200);
+    stage.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a minute"]
+async fn a_storm_of_failures_ends_with_its_cause() {
+    let mut stage = Stage::bare(&[]).await;
+    let upstreams = [Upstream::start("a").await, Upstream::start("b").await];
+    let each = everything_fails(&mut stage, &upstreams, 100, Duration::from_secs(30)).await;
     for upstream in &upstreams {
         upstream.heal();
     }
@@ -318,7 +355,7 @@ async fn a_storm_of_failures_ends_with_its_cause() {
     let well = share_of_successes(&after);
     measured(
         "storm",
-        &format!("{:.2} calls a request and provider, {:.1} % well 4 s later", most / offered, well * 100.0),
+        &format!("{each:.2} attempts a request at two providers that both fail, {:.1} % well 4 s later", well * 100.0),
     );
     assert!(well >= 0.99, "{well}");
     stage.check().await;
@@ -348,6 +385,36 @@ async fn a_provider_that_takes_for_ever_does_not_slow_down_another() {
     measured("bulkhead", &format!("p99 {alone:.1} ms alone, {beside:.1} ms beside 300 that wait for another provider"));
     drop(waiting);
     slow.heal();
+    stage.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a minute"]
+async fn a_provider_that_is_twenty_times_slower_gets_little_and_is_not_forgotten() {
+    let mut stage = Stage::bare(&[("ORCHESTRATOR_ROUTING_POLICY", "least_latency")]).await;
+    let (slow, quick) = (Upstream::start("slow").await, Upstream::start("quick").await);
+    for (upstream, wait) in [(&slow, 600), (&quick, 30)] {
+        stage.add(Dialect::OpenAi, upstream, json!({"max_retries": 0, "timeout": 5})).await;
+        upstream.always(Script::json(200, &Dialect::OpenAi.whole("hi")).after(Duration::from_millis(wait)));
+    }
+    stage.rest();
+    let ask = async |seconds: u64| {
+        let before = slow.calls();
+        let replies = ask_steadily(&stage, 50, Duration::from_secs(seconds), || Question::of("gpt-4o")).await;
+        assert_eq!(share_of_successes(&replies), 1.0);
+        (slow.calls() - before) as f64 / replies.len() as f64
+    };
+    // What is known of who is twenty times slower is forgotten within half a minute.
+    let (first, then) = (ask(10).await, ask(45).await);
+    measured(
+        "slower",
+        &format!(
+            "{:.2} % for who is twenty times slower in ten seconds, {:.2} % in the next 45",
+            first * 100.0,
+            then * 100.0
+        ),
+    );
+    assert!(then <= 0.15 && then > 0.0, "{first}, {then}");
     stage.check().await;
 }
 

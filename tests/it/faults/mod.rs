@@ -7,14 +7,17 @@ mod answers;
 mod breaks;
 mod database;
 mod disconnects;
+mod document;
 mod encryption;
 mod ends;
 mod floods;
 mod health;
 mod load;
 mod mixing;
+mod names;
 mod reading;
 mod requests;
+mod reuse;
 mod stage;
 
 pub use self::stage::measured;

@@ -68,7 +68,11 @@ impl Stage {
 
     /// Without a provider.
     pub async fn bare(settings: &[(&str, &str)]) -> Self {
-        let gateway = Gateway::with(&profile::with(settings)).await;
+        Self::around(Gateway::with(&profile::with(settings)).await)
+    }
+
+    /// Around a gateway that was started in another way, without a provider.
+    pub fn around(gateway: Gateway) -> Self {
         let client = Client::new(gateway.address(), API_KEY);
         Self {
             client,

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -17,11 +17,17 @@ use crate::store::postgres::Database;
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests";
 pub const API_KEY: &str = "sk-client-key-of-the-tests";
 
+/// A hand on the ears of whoever reads what the program writes.
+#[expect(dead_code, reason = "it is held")]
+pub struct Unread<'a>(MutexGuard<'a, Vec<String>>);
+
 /// A running gateway. Dropping it kills the process.
 pub struct Gateway {
     child: Child,
     folder: TempDir,
     settings: Vec<(String, String)>,
+    /// What starts the program: a command that ends by becoming it, or nothing.
+    launcher: Vec<String>,
     address: SocketAddr,
     output: Arc<Mutex<Vec<String>>>,
     /// Goes when the process is gone.
@@ -40,6 +46,11 @@ impl Gateway {
 
     /// The same, with some of those that every test wants left out.
     pub async fn without(missing: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::launched(&[], missing, settings).await
+    }
+
+    /// The same, started by a command that is given the program as its last argument and becomes it.
+    pub async fn launched(launcher: &[&str], missing: &[&str], settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let given = settings.iter().any(|(name, _)| *name == "DATABASE_URL") || missing.contains(&"DATABASE_URL");
         let database = if given { None } else { Database::if_asked_for().await };
@@ -64,8 +75,9 @@ impl Gateway {
             all.push(((*name).into(), (*value).into()));
         }
         all.retain(|(name, _)| !missing.contains(&name.as_str()));
-        let (child, address, output) = spawn(&folder, &all).await;
-        Self { child, folder, settings: all, address, output, _database: database }
+        let launcher: Vec<String> = launcher.iter().map(|&word| word.to_owned()).collect();
+        let (child, address, output) = spawn(&folder, &all, &launcher).await;
+        Self { child, folder, settings: all, launcher, address, output, _database: database }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -89,6 +101,11 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Nobody reads what the program writes, for as long as this is held.
+    pub fn unread(&self) -> Unread<'_> {
+        Unread(self.output.lock().expect("no holder panics"))
     }
 
     /// Every line that the program wrote so far.
@@ -230,7 +247,12 @@ impl Gateway {
 
     /// Asks it to stop, as an operator would.
     pub fn terminate(&self) {
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid())).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
         assert!(status.is_ok_and(|status| status.success()), "a running process takes a signal");
     }
 
@@ -282,7 +304,7 @@ impl Gateway {
             self.settings.retain(|(known, _)| known != name);
             self.settings.push(((*name).into(), (*value).into()));
         }
-        (self.child, self.address, self.output) = spawn(&self.folder, &self.settings).await;
+        (self.child, self.address, self.output) = spawn(&self.folder, &self.settings, &self.launcher).await;
     }
 }
 
@@ -305,8 +327,14 @@ pub fn question(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "Say hello"}]})
 }
 
-async fn spawn(folder: &TempDir, settings: &[(String, String)]) -> (Child, SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_llm-orchestrator"))
+async fn spawn(
+    folder: &TempDir,
+    settings: &[(String, String)],
+    launcher: &[String],
+) -> (Child, SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let mut words = launcher.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_llm-orchestrator")]);
+    let mut child = Command::new(words.next().expect("the program at least"))
+        .args(words)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
