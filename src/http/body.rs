@@ -58,8 +58,13 @@ async fn collected(room: &Room, mut body: Limited<Body>, expected: usize, limit:
 }
 
 async fn in_time(time: Duration, reading: impl Future<Output = Result<Bytes, ApiError>>) -> Result<Bytes, ApiError> {
-    let late = format!("the request body did not arrive within {} s", time.as_secs_f64());
-    tokio::time::timeout(time, reading).await.unwrap_or_else(|_| Err(ApiError::new(ErrorKind::RequestTimeout, late)))
+    match tokio::time::timeout(time, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(ApiError::new(
+            ErrorKind::RequestTimeout,
+            format!("the request body did not arrive within {} s", time.as_secs_f64()),
+        )),
+    }
 }
 
 fn broken(error: &(dyn std::error::Error + 'static), limit: usize) -> ApiError {
