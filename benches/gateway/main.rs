@@ -48,7 +48,7 @@ struct Options {
     #[command(subcommand)]
     part: Option<Part>,
     /// Cargo says so when it runs benchmarks, and does not when it runs tests.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
