@@ -52,7 +52,7 @@ impl ClientIo {
     }
 
     /// All that has come was read. Said here, it saves asking the system once more only to be told so; whatever comes next is
-    /// told by an event of its own.
+    /// told by an event of its own, which this thread alone takes in, and so not in between (see [`super::Threads`]).
     fn is_drained(&self) {
         // This is how a socket takes note of an error that it has not seen itself.
         let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));

@@ -37,7 +37,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// No thread of its own: what calls this serves as well.
+    /// No thread of its own: what calls this serves as well. Its runtime must have this one thread only.
     pub fn this_one() -> Self {
         Self { runtimes: vec![Handle::current()], running: Vec::new(), stop: CancellationToken::new() }
     }
