@@ -53,7 +53,7 @@ impl ClientIo {
 
     /// All that has come was read. Said here, it saves asking the system once more only to be told so; whatever comes next is
     /// told by an event of its own, which this thread alone takes in, and so not in between (see [`super::Threads`]).
-    fn is_drained(&self) {
+    fn note_drained(&self) {
         // This is how a socket takes note of an error that it has not seen itself.
         let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
     }
@@ -114,7 +114,7 @@ impl AsyncRead for ClientIo {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(_) => {
                     if buffer.remaining() > 0 {
-                        self.is_drained();
+                        self.note_drained();
                     }
                     self.on_bytes(&buffer.filled()[before..]);
                     return Poll::Ready(Ok(()));
